@@ -8,27 +8,36 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .ait import AIT2D, AIT3D
     from .attributes import register
     from .common import OOI, Machine, Scan
     from .ct import CT, XRay
+    from .dx import DX
     from .errors import BadValue, DicosError, NotDicos, PixelError
     from .findings import Finding, Severity
     from .multiframe import Place, Section
     from .objects import DicosObject, group_by_scan
+    from .qr import QR, Code, Measurement
     from .stamp import Stamp
     from .views import view
 
 __all__ = [
+    "AIT2D",
+    "AIT3D",
     "BadValue",
     "CT",
+    "Code",
+    "DX",
     "DicosError",
     "DicosObject",
     "Finding",
     "Machine",
+    "Measurement",
     "NotDicos",
     "OOI",
     "PixelError",
     "Place",
+    "QR",
     "Scan",
     "Section",
     "Severity",
@@ -50,4 +59,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -46,10 +46,17 @@ def _table(text: str) -> dict[int, Attribute]:
 ADDED: Final = _table("""
     00020004 | CS | 1 | DICOSVersionOfFile          | DICOS Version of the File    | obs
     00082108 | CS | 1 | CoordinateSystem            | Coordinate System            | obs hdr
+    00220155 | FL | 1 | SignalToNoiseRatio          | Signal-to-Noise Ratio        | hdr
     40101080 | DT | 1 | PTOProcessingStartTime      | PTO Processing Start Time    | obs hdr
     40101081 | DT | 1 | PTOProcessingEndTime        | PTO Processing End Time      | obs hdr
     40101082 | FL | 1 | PTOTotalProcessingTime      | PTO Total Processing Time    | obs hdr
     43000902 | FL | 1 | EffectiveEnergy             | Effective Energy             | obs hdr
+    61000024 | US | 1 | SeriesView                  | Series View                  | hdr
+    61000026 | LO | 1 | SeriesViewDescription       | Series View Description      | hdr
+    61000028 | US | 1 | NumberOfViewsInScan         | Number of Views in Scan      | hdr
+    61000030 | US | 1 | SeriesEnergy                | Series Energy                | hdr
+    61000031 | LO | 1 | SeriesEnergyDescription     | Series Energy Description    | hdr
+    61000032 | US | 1 | NumberOfEnergiesInScan      | Number of Energies in Scan   | hdr
     7FE00011 | OL | 1 | PixelData32Bit              | Pixel Data (32-bit Integer)  | obs hdr
     7FE00012 | OD | 1 | PixelData64Bit              | Pixel Data (64-bit Integer)  | obs hdr
     7FE00013 | OF | 1 | PixelDataFloat              | Pixel Data (Floating Point)  | obs hdr
@@ -139,16 +146,13 @@ def register() -> None:
     the whole process; nothing here needs it.
     """
     datadict.add_dict_entries(
-        {one.tag: (one.vr, one.vm, one.name, "", one.keyword) for one in ADDED.values() if _is_unknown(one.tag)}
+        {
+            one.tag: (one.vr, one.vm, one.name, "", one.keyword)
+            for one in ADDED.values()
+            if not datadict.dictionary_has_tag(one.tag)
+        }
     )
     for uid, name in uids.NAMES.items():
         if uid.startswith(_PREFIX) and uid not in UID_dictionary:
             keyword = "".join(part for part in name if part.isalnum())
             UID_dictionary[uid] = (name, "SOP Class", "DICOS", "", keyword)
-
-
-def _is_unknown(tag: int) -> bool:
-    try:
-        return datadict.get_entry(tag)[4] == ""  # out of the repeating groups of curves, to which (7Fxx,0011) belongs
-    except KeyError:
-        return True

@@ -11,18 +11,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final, overload
 
-import numpy as np
 from pydicom.dataset import Dataset
 
 from ..registry import uids
 from . import values
-from .common import OOI, Machine, Scan, fill
-from .errors import BadValue
-from .multiframe import SHARED, Place, Section, Vector, check_geometry, rescaled, sections_of, store_groups
-from .objects import DicosObject
-from .pixels import CLASSES, Array, array_of, kind_and_size, store
+from .checks import (
+    check_all,
+    class_check,
+    groups_check,
+    image_type_check,
+    orientation_check,
+    pixel_check,
+    sections_check,
+)  # fmt: skip
+from .common import OOI, Common, Machine, Scan
+from .ct_modules import CT_MODULES
+from .findings import Finding
+from .multiframe import SHARED, Place, Section, Vector
+from .pixels import Array, class_of
 from .stamp import Stamp
 from .values import put, put_items
+from .volumes import FRAME_TYPE, VolumeObject, fill_volume, groups_of
 
 __all__ = ["CT", "XRay"]
 
@@ -35,14 +44,12 @@ _CORRECTED: Final = {"16-bit": uids.DICOS_CT_CORRECTED, "32-bit": uids.DICOS_CT_
 CLASSES_OF: Final[Mapping[str, Mapping[str, str]]] = {"standard": _STANDARD, "raw": _RAW, "corrected": _CORRECTED}
 """Kind of CT -> kind of pixels -> SOP class."""
 
-IMAGE_TYPE: Final = 0x00080008
 DETAILS: Final = 0x00189325
-FRAME_TYPE: Final = 0x00189329
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XRay:
-    """How the X-rays were made: CT X-Ray Details. 0: not known."""
+    """The generation of the X-rays: CT X-Ray Details. 0: not known."""
 
     kvp: float = 0.0
     """KVP (0018,0060), in kV."""
@@ -56,7 +63,7 @@ class XRay:
     """Effective Energy (4300,0902), in keV."""
 
 
-class CT(DicosObject):
+class CT(VolumeObject):
     """A CT object: standard, raw or corrected, of any pixel type.
 
     >>> import numpy as np
@@ -72,6 +79,7 @@ class CT(DicosObject):
     __slots__ = ()
 
     kind: ClassVar[str] = "CT"
+    modules = CT_MODULES
     sop_classes: ClassVar[Mapping[str, str]] = {
         uid: f"{kind}, {pixels}" for kind, classes in CLASSES_OF.items() for pixels, uid in classes.items()
     }
@@ -133,93 +141,39 @@ class CT(DicosObject):
 
         Raises TypeError for a dtype or number of axes that no CT has, ValueError for a value that does not fit.
         """
-        if (volume is None) == (sections is None):
-            raise TypeError("CT.new(volume, ...) or CT.new(sections=[...], ...)")
         if kind not in CLASSES_OF:
             raise ValueError(f"a CT of another kind than {', '.join(CLASSES_OF)}")
-        if len(image_type) != 4:
-            raise ValueError(f"an image type of {len(image_type)} values; 4 are needed")
-        if volume is not None:
-            slope, intercept, unit = rescale
-            place = Place(
-                spacing=spacing, position=position, orientation=tuple(orientation), slope=slope, intercept=intercept,
-                rescale_type=unit,
-            )  # fmt: skip
-            groups = [[Section(volume=np.asarray(volume), place=place)]]
-        else:
-            groups = _by_size(sections or ())
-        shared_uid = sop_instance_uid or stamp.uid()
-        scan = Scan(
-            id=scan.id, instance_uid=scan.instance_uid or stamp.uid(), started=scan.started, type=scan.type,
-            series_instance_uid=scan.series_instance_uid or stamp.uid(), acquisition_status=scan.acquisition_status,
+        slope, intercept, unit = rescale
+        place = Place(
+            spacing=spacing, position=position, orientation=tuple(orientation), slope=slope, intercept=intercept,
+            rescale_type=unit,
         )  # fmt: skip
-        frame_of_reference_uid = frame_of_reference_uid or stamp.uid()
-        made = []
-        for number, group in enumerate(groups):
+        details = _details(xray)
+        made: list[CT] = []
+        common = Common(
+            ooi_id=ooi_id, stamp=stamp, ooi=ooi, scan=scan, machine=machine, instance_number=instance_number,
+            sop_instance_uid=sop_instance_uid, frame_of_reference_uid=frame_of_reference_uid,
+        ).complete()  # fmt: skip
+        for group in groups_of(volume, sections, place):
             dataset = Dataset()
-            pixels = CLASSES[kind_and_size(group[0].volume.dtype)]
-            fill(
-                dataset, sop_class_uid=CLASSES_OF[kind][pixels], modality="CT", ooi_id=ooi_id, stamp=stamp, ooi=ooi,
-                scan=scan, machine=machine, instance_number=instance_number + number, sop_instance_uid=shared_uid,
+            common.fill(dataset, class_of(group[0].volume, CLASSES_OF[kind]), "CT", len(made))
+            shared = Dataset()
+            put_items(shared, DETAILS, [details])
+            fill_volume(
+                dataset, group, common, image_type=image_type, duration=duration, coordinate_system=coordinate_system,
+                shared=shared, transformation=True,
             )  # fmt: skip
-            _fill_image(dataset, stamp, image_type, xray, duration, coordinate_system, frame_of_reference_uid)
-            _fill_frames(dataset, group, image_type, xray)
+            put(dataset, 0x00280301, "NO")
+            put(dataset, 0x43000902, xray.effective_energy)
             made.append(cls(dataset))
-        return made[0] if volume is not None else made
+        return made[0] if sections is None else made
 
-    @property
-    def volume(self) -> Array:
-        """All frames, shape (z, y, x): a read-only view of the stored values. Raises `PixelError`, `BadValue`."""
-        return array_of(self._dataset)
-
-    @property
-    def sections(self) -> list[Section]:
-        """The sections, each with its volume, spacing and position. Raises `PixelError`, `BadValue`."""
-        return sections_of(self._dataset, self.volume)
-
-    @property
-    def densities(self) -> Array:
-        """All frames, rescaled: float32, shape (z, y, x). Raises `PixelError`, `BadValue`; also if the sections have
-        different rescales, which `Section.densities` has one by one."""
-        sections = self.sections
-        rescales = {(one.place.slope, one.place.intercept) for one in sections}
-        if len(rescales) > 1:
-            raise BadValue(f"{len(rescales)} different rescales; read sections one by one", 0x00281053)
-        return rescaled(self.volume, *rescales.pop())
-
-    @property
-    def spacing(self) -> Vector:
-        """Distance of neighbouring voxels in mm, (x, y, z), of the first section."""
-        return self.sections[0].spacing
-
-    @property
-    def position(self) -> Vector:
-        """The centre of the first voxel in mm, (x, y, z), of the first section."""
-        return self.sections[0].position
-
-    @property
-    def image_type(self) -> tuple[str, ...]:
-        """Image Type (0008,0008), 4 values, as in ORIGINAL, HIGH ENERGY, VOLUME, NONE."""
-        return values.texts(self._dataset, IMAGE_TYPE)
-
-    @property
-    def energy(self) -> str | None:
-        """The second value of the image type: HIGH ENERGY, LOW ENERGY, MULTI ENERGY, DENSITY, Z_EFFECTIVE ..."""
-        return (*self.image_type, "", "")[1] or None
-
-    @property
-    def coordinate_system(self) -> str | None:
-        """LHS or RHS (0008,2108): whether x, y and z are a left-handed or a right-handed system."""
-        return self._text(0x00082108)
-
-    @property
-    def frame_of_reference_uid(self) -> str | None:
-        """Frame of Reference UID (0020,0052): objects with the same one share their coordinates."""
-        return self._text(0x00200052)
+    def _cross_checks(self) -> Iterable[Finding]:
+        return check_all(self._dataset, _CHECKS)
 
     @property
     def xray(self) -> XRay:
-        """How the X-rays were made, as the shared functional group says; 0 and "" for what it does not say."""
+        """The X-ray generation in the shared functional group; 0 and "" for attributes that it does not have."""
         shared = next(iter(values.items(self._dataset, SHARED)), Dataset())
         details = next(iter(values.items(shared, DETAILS)), Dataset())
         return XRay(
@@ -231,62 +185,29 @@ class CT(DicosObject):
         )
 
 
-def _by_size(sections: Iterable[Section]) -> list[list[Section]]:
-    """The sections that go into one object each: those of one size, in their order. Raises TypeError, ValueError."""
-    found: dict[tuple[int, ...], list[Section]] = {}
-    dtypes = set()
-    for one in sections:
-        dtypes.add(one.volume.dtype)
-        found.setdefault(one.volume.shape[1:], []).append(one)
-    if not found:
-        raise ValueError("no sections; at least 1")
-    if len(dtypes) > 1:
-        raise TypeError(f"sections of {len(dtypes)} dtypes; 1 is allowed")
-    return list(found.values())
+_CHECKS: Final = (
+    class_check({uid: pixels for classes in CLASSES_OF.values() for pixels, uid in classes.items()}),
+    pixel_check,
+    groups_check(
+        (0x00209113, ("obs", "hdr T17", "PS3.3 C.8.15.3")),
+        (0x00209116, ("obs", "hdr T17", "PS3.3 C.8.15.3")),
+        (0x00289110, ("hdr T17", "PS3.3 C.8.15.3")),
+        (0x00289145, ("hdr T17", "PS3.3 C.8.15.3")),
+        (DETAILS, ("hdr T23", "PS3.3 C.8.15.3")),
+        (FRAME_TYPE, ("hdr T17", "PS3.3 C.8.15.3")),
+    ),
+    orientation_check,
+    sections_check,
+    image_type_check,
+)
 
 
-def _fill_image(
-    dataset: Dataset, stamp: Stamp, image_type: Sequence[str], xray: XRay, duration: float, coordinate_system: str,
-    frame_of_reference_uid: str,
-) -> None:  # fmt: skip
-    """CT Image, Frame of Reference, Acquisition Context, and the attributes of all images."""
-    for tag, value in (
-        (IMAGE_TYPE, tuple(image_type)),
-        (0x0008002A, stamp.date_time),
-        (0x00080118, "MACHINE"),
-        (0x00082108, coordinate_system),
-        *_DESCRIPTION,
-        (0x00189073, duration),
-        (0x00200052, frame_of_reference_uid),
-        (0x00201040, None),
-        (0x00280301, "NO"),
-        (0x20500020, "IDENTITY"),
-        (0x43000902, xray.effective_energy),
-    ):
-        put(dataset, tag, value)
-    put_items(dataset, 0x00400555, [])
-
-
-_DESCRIPTION: Final = ((0x00089205, "MONOCHROME"), (0x00089206, "VOLUME"), (0x00089207, "NONE"))
-"""Common CT Image Description."""
-
-
-def _fill_frames(dataset: Dataset, sections: Sequence[Section], image_type: Sequence[str], xray: XRay) -> None:
-    """Pixel data and functional groups. The last section comes first, as pyDICOS writes them: sections that continue
-    each other stay apart for a reader that goes by the steps."""
-    for one in sections:
-        check_geometry(one.place)
-    stored = [one.volume for one in reversed(sections)]
-    store(dataset, np.concatenate(stored) if len(stored) > 1 else stored[0], frames=True)
-    details, frame_type, shared = Dataset(), Dataset(), Dataset()
+def _details(xray: XRay) -> Dataset:
+    """An item of CT X-Ray Details."""
+    details = Dataset()
     put(details, 0x00180060, xray.kvp)
     put(details, 0x00181160, xray.filter_type)
     put(details, 0x00181190, xray.focal_spots)
     if xray.filter_material is not None:
         put(details, 0x00187050, xray.filter_material)
-    put(frame_type, 0x00089007, tuple(image_type))
-    for tag, value in _DESCRIPTION:
-        put(frame_type, tag, value)
-    put_items(shared, DETAILS, [details])
-    put_items(shared, FRAME_TYPE, [frame_type])
-    store_groups(dataset, sections, shared, transformation=True)
+    return details

@@ -1,7 +1,7 @@
 """The errors of DICOS objects.
 
 Each text names the attribute, what was seen and what is allowed. It never has a value of an attribute in it, because
-those may be a passenger's; sizes, counts and names of SOP classes are no such values.
+those may be a passenger's. Sizes, counts and names of SOP classes are not.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is missing or wrong in a data set, the rules that say so, and the one engine that checks them.
+"""Rules for data sets, the one engine that checks them, and its findings.
 
 A rule says where it comes from, because the text of the standard (IIC 1) is not public:
 
@@ -36,6 +36,8 @@ MOST: Final = 1000
 """Findings that are listed. Stops: a million items that each lack everything."""
 _CHECKED_ITEMS: Final = 100_000
 """Items that are checked in one data set."""
+_CHECKED_VALUES: Final = 16
+"""Values of one attribute that are compared with those that are allowed."""
 
 
 class Severity(StrEnum):
@@ -89,7 +91,7 @@ Condition = Callable[[Dataset, Dataset], bool]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a module asks of one attribute."""
+    """The requirements of a module on one attribute."""
 
     tag: int
     type: str
@@ -97,8 +99,8 @@ class Rule:
     sources: tuple[str, ...]
     values: frozenset[str] = frozenset()
     """The values that it may have; any if empty."""
-    at: int | None = None
-    """The value that `values` is about, counted from 0; None: all of them."""
+    each: tuple[frozenset[str], ...] = ()
+    """The values that the first, the second and so on may have, if they differ; any if empty."""
     values_sources: tuple[str, ...] = ()
     """Where `values` come from, if not from `sources`."""
     count: tuple[int, int | None] | None = None
@@ -138,6 +140,7 @@ class _Check:
 
         try:
             element = element_of(dataset, rule.tag)
+            inside = items(dataset, rule.tag) if element is not None and element.VR == "SQ" else ()
         except DicosError:
             yield found("value representation", "has a value that does not fit its value representation", _PS3_5)
             return
@@ -151,13 +154,13 @@ class _Check:
             yield found("value representation", f"is {element.VR}; {' or '.join(sorted(allowed))} is allowed", _PS3_5)
             return
         if element.VR == "SQ":
-            yield from self._items(module, rule, dataset, path, found)
+            yield from self._items(module, rule, inside, path, found)
         elif element.VR not in _BULK:
-            for name, text in _values(rule, dataset):
+            for name, text in _values(rule, dataset, element.VR):
                 yield found(name, text, rule.values_sources or rule.sources)
 
     def _missing(self, rule: Rule, dataset: Dataset, *, present: bool) -> str:
-        """What a missing or empty attribute breaks, in words; "" for nothing."""
+        """Returns which requirement a missing or empty attribute breaks, in words; "" if none."""
         needed = rule.type in ("1", "2") or (rule.type in ("1C", "2C") and self._applies(rule, dataset))
         if present and rule.type in ("1", "1C") and (needed or rule.type == "1C"):
             return "is empty"
@@ -172,9 +175,8 @@ class _Check:
             return False
 
     def _items(
-        self, module: str, rule: Rule, dataset: Dataset, path: str, found: Callable[[str, str], Finding]
+        self, module: str, rule: Rule, inside: Sequence[Dataset], path: str, found: Callable[[str, str], Finding]
     ) -> Iterator[Finding]:
-        inside = items(dataset, rule.tag)
         least, most = rule.count or (1, None)
         if not least <= len(inside) <= (len(inside) if most is None else most):
             yield found("number of items", f"has {len(inside)} items; {_range(least, most)} allowed")
@@ -198,23 +200,28 @@ def check(dataset: Dataset, modules: Iterable[Module]) -> list[Finding]:
 
 
 _PS3_5: Final = ("PS3.5 6.2", "obs")
+_WHOLE: Final = frozenset(("IS", "SL", "SS", "SV", "UL", "US", "UV"))
+_REAL: Final = frozenset(("DS", "FD", "FL"))
 _BULK: Final = frozenset(("OB", "OW", "OL", "OD", "OF", "OV", "UN"))
 
 
-def _values(rule: Rule, dataset: Dataset) -> Iterator[tuple[str, str]]:
+def _values(rule: Rule, dataset: Dataset, vr: str) -> Iterator[tuple[str, str]]:
     """Yields what is wrong with the values of an attribute that has some."""
     try:
         values = texts(dataset, rule.tag)
         least, most = rule.count or vm_of(rule.tag)
         if len(values) < least or (most is not None and len(values) > most):
             yield "value multiplicity", f"has {len(values)} values; {_range(least, most)} allowed"
-        if rule.values:
-            picked = values if rule.at is None else values[rule.at : rule.at + 1]
-            if not rule.values.issuperset(picked):
-                which = "" if rule.at is None else f" {rule.at + 1}"
-                yield "enumerated value", f"has another value{which} than {_listed(rule.values)}"
-        if rule.least is not None and any(one < rule.least for one in numbers(dataset, rule.tag)):
+        for index, value in enumerate(values[:_CHECKED_VALUES]):
+            allowed = rule.each[index] if index < len(rule.each) else rule.values
+            if allowed and value not in allowed:
+                which = f" {index + 1}" if rule.each else ""
+                yield "enumerated value", f"has another value{which} than {', '.join(sorted(allowed))}"
+        found = numbers(dataset, rule.tag) if vr in _WHOLE or vr in _REAL else ()
+        if rule.least is not None and any(one < rule.least for one in found):
             yield "range", f"is less than {rule.least:g}"
+        if vr in _WHOLE and not all(one.is_integer() for one in found):
+            yield "value representation", "is not a whole number"
     except DicosError:
         yield "value representation", "has a value that cannot be used"
 
@@ -223,7 +230,3 @@ def _range(least: int, most: int | None) -> str:
     if most is None:
         return f"{least} or more are"
     return f"{least} {'is' if least == 1 else 'are'}" if least == most else f"{least} to {most} are"
-
-
-def _listed(values: frozenset[str]) -> str:
-    return ", ".join(sorted(values))

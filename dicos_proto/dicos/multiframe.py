@@ -2,19 +2,19 @@
 
 A section is a block of frames of one size, one spacing and one orientation, at equal steps. pyDICOS writes all sections
 of a size as the frames of one object, last section first, and marks no boundary: a reader finds it where the step from
-one frame to the next, or a functional group, changes [obs]. So two sections that continue each other cannot be told
+one frame to the next, or a functional group, changes [obs]. So two sections that continue each other cannot be kept
 apart by that, nor can sections of one frame. New objects here also name each frame's section as its Stack ID
 (0020,9056), counted from 1 [PS3.3 C.7.6.16.2.2]; readers that do not know it go by the steps as before.
 
 Knows: shared and per-frame functional groups. Must not know: CT, AIT. Invariants: no loop is longer than the items of
-the data set; what is given to `frames` is what `sections` returns.
+the data set; what is stored is what is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -24,7 +24,17 @@ from .errors import BadValue
 from .pixels import PER_FRAME, Array
 from .values import items, put, put_items
 
-__all__ = ["Place", "Section", "Vector", "check_geometry", "normal_of", "sections_of", "store_groups"]
+__all__ = [
+    "Place",
+    "Section",
+    "Vector",
+    "check_geometry",
+    "is_orthonormal",
+    "normal_of",
+    "places_of",
+    "store_groups",
+    "uneven_frames",
+]
 
 Vector: TypeAlias = tuple[float, float, float]
 
@@ -56,6 +66,10 @@ class Place:
     """Rescale Intercept (0028,1052)."""
     rescale_type: str = "MHU"
     """Rescale Type (0028,1054): the unit of a rescaled value, up to 64 characters."""
+
+    def __post_init__(self) -> None:
+        for name in ("spacing", "position", "orientation"):  # of numpy too
+            object.__setattr__(self, name, tuple(map(float, getattr(self, name))))
 
     @property
     def normal(self) -> Vector:
@@ -108,7 +122,7 @@ def normal_of(orientation: Sequence[float]) -> Vector:
 
 def check_geometry(place: Place) -> None:
     """Raises ValueError for a place that no volume can have."""
-    if len(place.orientation) != 6 or not _is_orthonormal(place.orientation):
+    if len(place.orientation) != 6 or not is_orthonormal(place.orientation):
         raise ValueError("an orientation that is not two unit vectors at a right angle, 6 numbers in all")
     if any(len(vector) != 3 for vector in (place.position, place.spacing)):
         raise ValueError("a position or a spacing that is not 3 numbers (x, y, z)")
@@ -116,7 +130,8 @@ def check_geometry(place: Place) -> None:
         raise ValueError("a spacing that is not positive; only the last one, from frame to frame, may be negative")
 
 
-def _is_orthonormal(orientation: Sequence[float], tolerance: float = 1e-3) -> bool:
+def is_orthonormal(orientation: Sequence[float], tolerance: float = 1e-3) -> bool:
+    """Returns True if 6 numbers are two unit vectors at a right angle."""
     row, column = orientation[:3], orientation[3:]
     products = (_dot(row, row) - 1, _dot(column, column) - 1, _dot(row, column))
     return all(abs(one) <= tolerance for one in products)
@@ -190,77 +205,112 @@ def _item(*attributes: tuple[int, object]) -> Dataset:
 # -- reading ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Frame:
     position: tuple[float, ...]
     orientation: tuple[float, ...]
-    spacing: tuple[float, ...]
-    """From row to row, from column to column."""
-    thickness: float | None
-    slope: float | None
-    intercept: float | None
-    rescale_type: str
+    measures: tuple[float, float, float | None]
+    """From row to row, from column to column, slice thickness."""
+    rescale: tuple[float, float, str]
+    """Slope, intercept, type."""
     stack: str | None
 
     def place(self) -> tuple[object, ...]:
-        """What is the same in all frames of a section."""
-        return self.orientation, self.spacing, self.thickness, self.slope, self.intercept, self.rescale_type
+        """Returns the values that are the same in all frames of a section."""
+        return self.orientation, self.measures, self.rescale
 
 
-def sections_of(dataset: Dataset, volume: Array) -> list[Section]:
-    """Returns the sections of a volume: in the order of their numbers if each frame names one, otherwise in the order
-    of their frames. Raises `BadValue` if the functional groups do not describe each frame."""
+def places_of(dataset: Dataset, count: int) -> list[tuple[int, int, Place]]:
+    """Returns the first frame, the frame after the last one, and the place of each section of `count` frames.
+
+    They are in the order of their numbers if each frame names one, otherwise in the order of their frames. Raises
+    `BadValue` if the functional groups do not describe each frame.
+    """
     frames = list(_frames(dataset))
-    if len(frames) != len(volume):
-        raise BadValue(f"{len(frames)} items for {len(volume)} frames; one for each is needed", PER_FRAME)
+    if len(frames) != count:
+        raise BadValue(f"{len(frames)} items for {count} frames; one for each is needed", PER_FRAME)
     starts = [0]
-    for index in range(1, len(frames)):
+    for index in range(1, count):
         if _breaks(frames, starts[-1], index):
             starts.append(index)
-    found = []
-    for start, end in zip(starts, [*starts[1:], len(frames)], strict=True):
-        place = _place(frames[start], frames[start + 1] if end - start > 1 else None)
-        found.append((frames[start].stack, Section(volume=volume[start:end], place=place, first=start)))
-    if all(stack is not None and stack.isdecimal() for stack, _ in found):
-        found.sort(key=lambda one: int(one[0] or 0))
-    return [section for _, section in found]
+    found = [
+        (start, end, _place(frames[start], frames[start + 1] if end - start > 1 else None))
+        for start, end in zip(starts, [*starts[1:], count], strict=True)
+    ]
+    stacks = [frames[start].stack or "" for start in starts]
+    if all(stack.isdecimal() for stack in stacks):
+        found = [one for _, one in sorted(zip(map(int, stacks), found, strict=True), key=lambda pair: pair[0])]
+    return found
+
+
+def uneven_frames(dataset: Dataset) -> list[int]:
+    """Returns the frames, counted from 0, that name the same section as the one before, at another step or another
+    place than that section. Raises `BadValue` if the functional groups do not describe each frame."""
+    frames = list(_frames(dataset))
+    found, start = [], 0
+    for index in range(1, len(frames)):
+        before = frames[index - 1]
+        if frames[index].stack is None or frames[index].stack != before.stack:
+            start = index
+        elif _differs(frames, start, index):
+            found.append(index)
+    return found
 
 
 def _frames(dataset: Dataset) -> Iterator[_Frame]:
-    """Yields what the functional groups say about each frame: its own group, or the shared one."""
-    shared = next(iter(items(dataset, SHARED)), None)
-    common = {tag: _macro(shared, tag) for tag in (PLANE_POSITION, PLANE_ORIENTATION, PIXEL_MEASURES, TRANSFORMATION)}
+    """Yields what the functional groups say about each frame: its own group, or the shared one, which is read once."""
+    shared = next(iter(items(dataset, SHARED)), Dataset())
+    position, orientation = _vector(shared, PLANE_POSITION), _vector(shared, PLANE_ORIENTATION)
+    measures, rescale = _measures(shared), _rescale(shared)
     for group in items(dataset, PER_FRAME):
-        own = {tag: _macro(group, tag) or macro for tag, macro in common.items()}
-        content = _macro(group, FRAME_CONTENT)
         yield _Frame(
-            position=_vector(own[PLANE_POSITION], 0x00200032, 3),
-            orientation=_vector(own[PLANE_ORIENTATION], 0x00200037, 6),
-            spacing=_vector(own[PIXEL_MEASURES], 0x00280030, 2),
-            thickness=_number(own[PIXEL_MEASURES], 0x00180050),
-            slope=_number(own[TRANSFORMATION], 0x00281053),
-            intercept=_number(own[TRANSFORMATION], 0x00281052),
-            rescale_type=_text(own[TRANSFORMATION], 0x00281054) or "",
-            stack=_text(content, 0x00209056),
+            _needed(_vector(group, PLANE_POSITION) or position, PLANE_POSITION),
+            _needed(_vector(group, PLANE_ORIENTATION) or orientation, PLANE_ORIENTATION),
+            _needed(_measures(group) or measures, PIXEL_MEASURES),
+            _rescale(group) or rescale or (1.0, 0.0, ""),
+            _stack(group),
         )
 
 
-def _macro(group: Dataset | None, tag: int) -> Dataset | None:
-    return None if group is None else next(iter(items(group, tag)), None)
+_VECTORS: Final = {PLANE_POSITION: (0x00200032, 3), PLANE_ORIENTATION: (0x00200037, 6)}
+"""The attribute of a macro, and the number of its values."""
+_Needed = TypeVar("_Needed")
 
 
-def _vector(macro: Dataset | None, tag: int, count: int) -> tuple[float, ...]:
-    if macro is None:
+def _needed(found: _Needed | None, tag: int) -> _Needed:
+    if found is None:
         raise BadValue("is missing in the functional groups", tag)
-    return values.numbers(macro, tag, count)
+    return found
 
 
-def _number(macro: Dataset | None, tag: int) -> float | None:
-    return None if macro is None else values.number(macro, tag)
+def _macro(group: Dataset, tag: int) -> Dataset | None:
+    return next(iter(items(group, tag)), None)
 
 
-def _text(macro: Dataset | None, tag: int) -> str | None:
-    return None if macro is None else values.text(macro, tag)
+def _vector(group: Dataset, tag: int) -> tuple[float, ...] | None:
+    macro = _macro(group, tag)
+    return None if macro is None else values.numbers(macro, *_VECTORS[tag])
+
+
+def _measures(group: Dataset) -> tuple[float, float, float | None] | None:
+    macro = _macro(group, PIXEL_MEASURES)
+    if macro is None:
+        return None
+    row, column = values.numbers(macro, 0x00280030, 2)
+    return row, column, values.number(macro, 0x00180050)
+
+
+def _rescale(group: Dataset) -> tuple[float, float, str] | None:
+    macro = _macro(group, TRANSFORMATION)
+    if macro is None:
+        return None
+    slope, intercept = values.number(macro, 0x00281053), values.number(macro, 0x00281052)
+    return 1.0 if slope is None else slope, intercept or 0.0, values.text(macro, 0x00281054) or ""
+
+
+def _stack(group: Dataset) -> str | None:
+    macro = _macro(group, FRAME_CONTENT)
+    return None if macro is None else values.text(macro, 0x00209056)
 
 
 def _breaks(frames: Sequence[_Frame], start: int, index: int) -> bool:
@@ -269,6 +319,12 @@ def _breaks(frames: Sequence[_Frame], start: int, index: int) -> bool:
     frame, before = frames[index], frames[index - 1]
     if frame.stack is not None or before.stack is not None:
         return frame.stack != before.stack
+    return _differs(frames, start, index)
+
+
+def _differs(frames: Sequence[_Frame], start: int, index: int) -> bool:
+    """Returns True if a frame has another place or step than the section that began with frame `start`."""
+    frame, before = frames[index], frames[index - 1]
     if frame.place() != before.place():
         return True
     if index == start + 1:
@@ -283,17 +339,18 @@ def _apart(one: _Frame, other: _Frame) -> list[float]:
 
 
 def _place(first: _Frame, second: _Frame | None) -> Place:
-    row, column = first.spacing
-    step = first.thickness or 1.0
+    row, column, thickness = first.measures
+    step = thickness or 1.0
     if second is not None:
         step = _dot(_apart(first, second), normal_of(first.orientation))
     x, y, z = first.position
+    slope, intercept, rescale_type = first.rescale
     return Place(
         spacing=(column, row, step),
         position=(x, y, z),
         orientation=first.orientation,
-        thickness=first.thickness,
-        slope=1.0 if first.slope is None else first.slope,
-        intercept=first.intercept or 0.0,
-        rescale_type=first.rescale_type,
+        thickness=thickness,
+        slope=slope,
+        intercept=intercept,
+        rescale_type=rescale_type,
     )

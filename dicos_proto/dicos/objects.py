@@ -1,7 +1,8 @@
 """The base of the typed views: one pydicom data set under the names of DICOS.
 
-A view holds nothing but its data set: what is changed there is seen here. Its properties return None for what is absent
-or empty, and raise `BadValue` for what cannot be used.
+A view holds only its data set: a change of the data set is seen here. Only pixel data that had to be decoded is
+kept, until the element has another value. Properties return None for what is absent or empty, and raise `BadValue` for
+what cannot be used.
 
 Knows: what all DICOS objects have in common. Must not know: the single kinds; they register themselves by subclassing.
 """
@@ -10,15 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from pydicom.dataset import Dataset
 
 from ..registry import uids
 from . import values
 from .common import Machine
-from .errors import NotDicos
+from .errors import BadValue, NotDicos
 from .findings import MOST, Finding, Module, check
+
+if TYPE_CHECKING:
+    from .pixels import Array
 
 __all__ = ["DicosObject", "group_by_scan", "kind_of"]
 
@@ -28,10 +32,10 @@ _KINDS: Final[dict[str, type[DicosObject]]] = {}
 class DicosObject:
     """A DICOS object. Raises `NotDicos` for a data set of a SOP class that the view is not for."""
 
-    __slots__ = ("_dataset",)
+    __slots__ = ("_dataset", "_decoded")
 
     kind: ClassVar[str] = "DICOS object"
-    """What the objects are called in texts."""
+    """The name of the kind in texts."""
     sop_classes: ClassVar[Mapping[str, str]] = {}
     """The SOP classes that the view is for, with what distinguishes each."""
     modules: ClassVar[tuple[Module, ...]] = ()
@@ -39,7 +43,8 @@ class DicosObject:
 
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
-        seen = values.text(dataset, 0x00080016)
+        self._decoded: tuple[object, Array] | None = None
+        seen = _sop_class(dataset)
         if seen not in self.sop_classes:
             raise NotDicos(
                 f"{_shown(seen)} is not a SOP class of {self.kind}; allowed are {', '.join(self.sop_classes)}",
@@ -67,11 +72,23 @@ class DicosObject:
         return found
 
     def _cross_checks(self) -> Iterable[Finding]:
-        """What only holds between attributes."""
+        """The findings that are about several attributes."""
         return ()
 
     def _text(self, tag: int) -> str | None:
         return values.text(self._dataset, tag)
+
+    def _pixels(self) -> Array:
+        """Frames, rows, columns. Raises `PixelError`, `BadValue`."""
+        from .pixels import array_of, compression_of, layout_of  # needs numpy, which other objects do not
+
+        layout = layout_of(self._dataset)
+        if compression_of(self._dataset, layout) is None:
+            return array_of(self._dataset)
+        value = self._dataset[layout.element].value
+        if self._decoded is None or self._decoded[0] is not value:
+            self._decoded = value, array_of(self._dataset)
+        return self._decoded[1]
 
     # -- SOP common --------------------------------------------------------------------------------------------------
 
@@ -160,6 +177,11 @@ class DicosObject:
         return self._text(0x40101044)
 
     @property
+    def series_energy(self) -> int | None:
+        """Series Energy (6100,0030): which of several energies the series is of."""
+        return values.integer(self._dataset, 0x61000030)
+
+    @property
     def machine(self) -> Machine:
         """The machine, "" for what the object does not say of it."""
         return Machine.of(self._dataset)
@@ -167,7 +189,7 @@ class DicosObject:
 
 def kind_of(dataset: Dataset) -> type[DicosObject]:
     """Returns the class of the view for a data set, of those that have been imported. Raises `NotDicos`."""
-    seen = values.text(dataset, 0x00080016)
+    seen = _sop_class(dataset)
     found = _KINDS.get(seen or "")
     if found is None:
         kinds = ", ".join(dict.fromkeys(one.kind for one in _KINDS.values()))
@@ -185,6 +207,13 @@ def group_by_scan(objects: Iterable[DicosObject]) -> dict[str | None, list[Dicos
     for one in objects:
         found.setdefault(one.scan_instance_uid, []).append(one)
     return found
+
+
+def _sop_class(dataset: Dataset) -> str | None:
+    try:
+        return values.text(dataset, 0x00080016)
+    except BadValue:
+        return None
 
 
 def _shown(uid: str | None) -> str:

@@ -14,11 +14,13 @@ Data is taken [PS3.3 C.7.6.25]. Read are also DICOM's Float Pixel Data (7FE0,000
 with 32 or 64 bits allocated.
 
 Knows: elements, sizes, dtypes. Must not know: geometry, compression. Invariants: no size of the data set is used before
-it is compared with the bytes that are there; reading copies nothing.
+it is compared with the bytes that are there; reading native pixel data copies nothing.
 """
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -29,10 +31,27 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from ..data.elements import DataSetError
+from ..registry import uids
+from ..wire import Buffer
+from .codecs import FrameLayout, decode, most_encoded
+from .content import is_encapsulated as is_in_fragments
 from .errors import BadValue, PixelError
-from .values import element_of, integer, items, put, texts, unconverted
+from .fragments import Frames
+from .values import element_of, integer, put, texts
 
-__all__ = ["ELEMENTS", "Array", "Layout", "Pixels", "array_of", "frame_count", "layout_of", "native", "store"]
+__all__ = [
+    "ELEMENTS",
+    "Array",
+    "Layout",
+    "Pixels",
+    "array_of",
+    "class_of",
+    "frame_count",
+    "layout_of",
+    "native",
+    "store",
+]
 
 Array: TypeAlias = NDArray[Any]
 
@@ -80,7 +99,7 @@ CLASSES: Final = {("i", 1): "16-bit", ("i", 2): "16-bit", ("i", 4): "32-bit", ("
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What the attributes say about the pixel data."""
+    """The shape, dtype and element that the attributes say of the pixel data."""
 
     frames: int
     rows: int
@@ -105,21 +124,20 @@ def kind_and_size(dtype: np.dtype[Any]) -> tuple[str, int]:
     return found
 
 
-def frame_count(dataset: Dataset) -> int:
-    """Returns Number of Frames (0028,0008), 1 if it is absent. Raises `BadValue`.
+def class_of(array: Array, classes: Mapping[str, str]) -> str:
+    """Returns the SOP class for the dtype of an array. `classes`: 16-bit, 32-bit, 64-bit, float -> SOP class.
 
-    DICOM has it as IS, pyDICOS as US. In implicit VR two bytes may mean either: that is taken which equals the number
-    of items in the per-frame functional groups, then the text.
+    Raises TypeError for a dtype that none of them has.
     """
-    raw = unconverted(dataset, NUMBER_OF_FRAMES)
-    if raw is None or len(raw) != 2:
-        count = integer(dataset, NUMBER_OF_FRAMES)
-    else:
-        binary = int.from_bytes(raw, "little")
-        said = raw.strip(b" ")
-        count = int(said) if said.isdigit() else binary
-        if count != binary and len(items(dataset, PER_FRAME)) == binary:
-            count = binary
+    found = CLASSES[kind_and_size(np.asarray(array).dtype)]
+    if found not in classes:
+        raise TypeError(f"an array of {array.dtype}; these SOP classes are for {', '.join(classes)} pixel data")
+    return classes[found]
+
+
+def frame_count(dataset: Dataset) -> int:
+    """Returns Number of Frames (0028,0008), 1 if it is absent. Raises `BadValue`."""
+    count = integer(dataset, NUMBER_OF_FRAMES)
     if count is None:
         return 1
     if count < 1:
@@ -147,17 +165,74 @@ def layout_of(dataset: Dataset) -> Layout:
 
 
 def array_of(dataset: Dataset) -> Array:
-    """Returns the pixel data as an array of shape (frames, rows, columns), a read-only view of its bytes.
+    """Returns the pixel data as a read-only array of shape (frames, rows, columns): the stored values, little endian,
+    without the rescale. It is a view of the bytes that the data set holds; compressed ones are decoded at each call.
 
-    The values are those that are stored, little endian, without the rescale. Raises `PixelError` if the bytes are
-    compressed, too few or too many, and `BadValue` if an attribute that describes them cannot be used.
+    Raises `PixelError` if the bytes are too few or too many or cannot be decoded, and `BadValue` if an attribute that
+    describes them cannot be used.
     """
     layout = layout_of(dataset)
-    data = native(dataset, layout)
-    found = np.frombuffer(data, layout.dtype, count=layout.size // layout.dtype.itemsize)
+    syntax = compression_of(dataset, layout)
+    if syntax is not None:
+        found = _decoded(dataset, layout, syntax)
+    else:
+        data = native(dataset, layout)
+        found = np.frombuffer(data, layout.dtype, count=layout.size // layout.dtype.itemsize)
     found = found.reshape(layout.frames, layout.rows, layout.columns)
     found.flags.writeable = False
     return found
+
+
+def compression_of(dataset: Dataset, layout: Layout) -> str | None:
+    """Returns the transfer syntax of pixel data in fragments, as `file_meta` names it; None for native pixel data.
+    Raises `PixelError` if nothing names it."""
+    element = element_of(dataset, layout.element)
+    if element is None or not is_in_fragments(element, dataset):
+        return None
+    meta = getattr(dataset, "file_meta", None)
+    syntax = texts(meta, 0x00020010) if isinstance(meta, Dataset) else ()
+    if not syntax or syntax[0] in _NATIVE:
+        raise PixelError("is in fragments, and file_meta does not say how they are compressed", layout.element)
+    return syntax[0]
+
+
+def _decoded(dataset: Dataset, layout: Layout, syntax: str) -> Array:
+    """Decodes one frame after the other into one array. Raises `PixelError`."""
+    bits = layout.dtype.itemsize * 8
+    stored = integer(dataset, 0x00280101) or bits
+    try:
+        frame = FrameLayout(
+            rows=layout.rows, columns=layout.columns, bits_allocated=bits, bits_stored=stored,
+            signed=layout.dtype.kind == "i",
+        )  # fmt: skip
+        encoded = list(_frames(dataset[layout.element].value, layout, frame, syntax))
+        found = np.empty((layout.frames, layout.rows * layout.columns), layout.dtype)
+        for index, data in enumerate(encoded):
+            found[index] = np.frombuffer(decode(data, frame, syntax), layout.dtype)
+    except DataSetError as error:
+        raise PixelError(str(error), layout.element) from None
+    return found
+
+
+def _frames(value: Buffer, layout: Layout, frame: FrameLayout, syntax: str) -> Iterator[bytes]:
+    """Yields the encoded frames of fragments, as many as the layout says. Raises `CodecError`."""
+    frames = Frames(layout.frames, most=most_encoded(frame), single=syntax == uids.RLE_LOSSLESS)
+    data, at, table = memoryview(value or b"").cast("B"), 0, True
+    while at + 8 <= len(data):
+        tag, length = _ITEM.unpack_from(data, at)
+        if tag != 0xE000FFFE or length > len(data) - at - 8:
+            break
+        piece, at = data[at + 8 : at + 8 + length], at + 8 + length
+        if table:
+            frames.table(piece)
+            table = False
+            continue
+        if (whole := frames.begin(length)) is not None:
+            yield bytes(whole)
+        frames.take(piece)
+        if (whole := frames.end()) is not None:
+            yield bytes(whole)
+    yield bytes(frames.finish())
 
 
 def native(dataset: Dataset, layout: Layout) -> memoryview:
@@ -166,8 +241,6 @@ def native(dataset: Dataset, layout: Layout) -> memoryview:
     value = None if element is None else element.value
     if element is None or value is None or isinstance(value, str):
         raise PixelError(f"no bytes; {layout.size} are needed", layout.element)
-    if is_encapsulated(dataset, element):
-        raise PixelError("is compressed; native pixel data is needed", layout.element)
     try:
         data = memoryview(value).cast("B")
     except (TypeError, ValueError):
@@ -180,13 +253,7 @@ def native(dataset: Dataset, layout: Layout) -> memoryview:
     return data[: layout.size]
 
 
-def is_encapsulated(dataset: Dataset, element: DataElement) -> bool:
-    """Returns True if pixel data is in fragments [PS3.5 A.4]: its length is not defined, or the file says so."""
-    meta = getattr(dataset, "file_meta", None)
-    syntax = texts(meta, 0x00020010) if isinstance(meta, Dataset) else ()
-    return element.is_undefined_length or (bool(syntax) and syntax[0] not in _NATIVE)
-
-
+_ITEM: Final = struct.Struct("<LL")
 _NATIVE: Final = frozenset(
     f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".1.64", ".1.99", ".2", ".1.98")
 )  # fmt: skip

@@ -33,6 +33,8 @@ __all__ = [
 
 MOST_VALUES = 4096
 """Values of one attribute that are read, where a few are expected. Stops: a million numbers in a position."""
+_BINARY = {0x00280008: 2, 0x40101075: 8}
+"""Bytes of the numbers that DICOS has in binary and DICOM as a text."""
 _LENGTHS = {"AE": 16, "CS": 16, "DS": 16, "IS": 12, "LO": 64, "LT": 10240, "SH": 16, "ST": 1024, "UI": 64}
 """Characters of one value [PS3.5 6.2]."""
 
@@ -49,19 +51,37 @@ def element_of(dataset: Dataset, tag: int) -> DataElement | None:
 
 
 def _known(dataset: Dataset, tag: int) -> DataElement | None:
-    """Returns an element that only DICOS has, of a data set that does not tell its value representation."""
-    own = ADDED.get(tag)
+    """Returns an element for which DICOS has a value representation of its own, of a data set that does not tell it."""
+    own = ADDED.get(tag) or DIFFERENT.get(tag)
     raw: object = dataset.get_item(tag)
     if own is None or not isinstance(raw, RawDataElement) or raw.VR not in (None, "UN"):
         return None
+    if tag in DIFFERENT and _is_text(dataset, tag, raw.value or b""):
+        return None
     return convert_raw_data_element(raw._replace(VR=own.vr))
+
+
+def _is_text(dataset: Dataset, tag: int, value: bytes) -> bool:
+    """Returns True if the bytes are a number as a text, as DICOM has it, rather than a binary one, as DICOS has it.
+
+    Two bytes may mean either number of frames: that is taken which equals the number of per-frame groups, then the
+    text.
+    """
+    if tag not in _BINARY:
+        return False
+    if len(value) != _BINARY[tag]:
+        return True
+    said = value.strip(b" ")
+    if not said.replace(b".", b"", 1).lstrip(b"+-").isdigit():
+        return False
+    return tag != 0x00280008 or len(items(dataset, 0x52009230)) != int.from_bytes(value, "little")
 
 
 def has(dataset: Dataset, tag: int) -> bool:
     """Returns True if the attribute is present and not empty. Raises nothing."""
     value = dataset.get_item(tag).value if tag in dataset else None
     if isinstance(value, bytes):
-        return bool(value.strip(b"\0 "))
+        return value.strip(b" ") not in (b"", b"\0")
     return not (value is None or (hasattr(value, "__len__") and len(value) == 0))
 
 
@@ -70,13 +90,10 @@ def texts(dataset: Dataset, tag: int) -> tuple[str, ...]:
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()
-    try:
-        values = _several(found.value)
-        if any(isinstance(one, bytes | Dataset) for one in values):
-            raise _misfit(tag)
-        read = tuple(str(one).strip(" \0") for one in values)
-    except faults():
-        raise _misfit(tag) from None
+    values = _several(found.value)
+    if any(isinstance(one, bytes | Dataset) for one in values):
+        raise _misfit(tag)
+    read = tuple(str(one).strip(" \0") for one in values)
     return read if any(read) else ()
 
 
@@ -127,7 +144,7 @@ def integer(dataset: Dataset, tag: int) -> int | None:
 
 
 def items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
-    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is no sequence."""
+    """Returns the items of a sequence; () if it is absent. Raises `BadValue` if it is another element."""
     found = element_of(dataset, tag)
     if found is None or found.value is None:
         return ()
@@ -149,13 +166,6 @@ def instant(dataset: Dataset, date: int, time: int) -> datetime | None:
         raise BadValue("is not a day and a time of day [PS3.5 6.2]", date) from None
 
 
-def unconverted(dataset: Dataset, tag: int) -> bytes | None:
-    """Returns the bytes of an element whose value representation the data set does not tell, and that nobody has
-    converted yet; None for any other."""
-    found: object = dataset.get_item(tag) if tag in dataset else None
-    return found.value if isinstance(found, RawDataElement) and found.VR in (None, "UN") else None
-
-
 def put(dataset: Dataset, tag: int, value: object) -> None:
     """Sets an attribute, in the value representation that DICOS gives it. None makes it empty.
 
@@ -164,7 +174,10 @@ def put(dataset: Dataset, tag: int, value: object) -> None:
     """
     own = DIFFERENT.get(tag) or ADDED.get(tag)
     vr = own.vr if own is not None else min(vrs_of(tag))
-    values = list(value) if isinstance(value, tuple | list) else [value]
+    value = value.tolist() if hasattr(value, "tolist") else value  # of numpy
+    values = [
+        one.item() if hasattr(one, "item") else one for one in (value if isinstance(value, tuple | list) else [value])
+    ]
     for one in values:
         if isinstance(one, str):
             most = _LENGTHS.get(vr)
