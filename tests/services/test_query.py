@@ -15,7 +15,7 @@ from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CFindRequest, CFindResponse
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
-from dicos_proto.registry import status, uids
+from dicos_proto.registry import status
 from dicos_proto.registry.uids import EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.query import Find, Finding
