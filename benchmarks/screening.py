@@ -124,8 +124,8 @@ def report(found: Screened) -> Iterator[str]:
     size = f"{found.size / 1e6:,.0f} MB"
     yield f"From the last byte of a CT of {size} to the destination's answer to its report, with a recogniser that does"
     yield f"nothing, {len(times)} scans: median {statistics.median(times):.0f} ms, fastest"
-    yield f"{times[0]:.0f} ms, slowest {times[-1]:.0f} ms. The C-STORE itself, until the scan is on disk and answered, took"
-    yield f"{statistics.median(sending):.2f} s."
+    yield f"{times[0]:.0f} ms, slowest {times[-1]:.0f} ms. The C-STORE itself, until the scan is on disk and answered,"
+    yield f"took {statistics.median(sending):.2f} s."
     yield ""
 
 
