@@ -17,6 +17,8 @@ from typing import Any, Final
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserIdentity, UserIdentityType
 from dicos_proto.upper_layer.policy import IdentityVerdict
 
+from .calls import is_later
+
 __all__ = ["Access", "Demand"]
 
 _NAME: Final = UserIdentityType.USERNAME
@@ -52,7 +54,7 @@ class Access:
             return True
         asked = self._ask("OnAuthenticateClientApplicationName")
         if asked is not None:
-            return bool(asked(name))
+            return _says_yes(asked(name))
         return not self.applications or name in self.applications
 
     def knows_user(self, name: str) -> bool:
@@ -61,14 +63,14 @@ class Access:
             return False
         asked = self._ask("OnAuthenticateUserName") or self._ask("OnIsUserNameValid")
         if asked is not None and not self.users:
-            return bool(asked(name))
+            return _says_yes(asked(name))
         return bool(name) and (not self.users or self.users.get(name, "") is None)
 
     def knows_passcode(self, name: str, passcode: str) -> bool:
         """Returns True if a client with this user name and passcode may connect."""
         asked = self._ask("OnAuthenticateUserNameAndPasscode")
         if asked is not None and not self.users:
-            return bool(asked(name, passcode))
+            return _says_yes(asked(name, passcode))
         known = self.users.get(name)
         same = hmac.compare_digest((known or "").encode(), passcode.encode())
         return known is not None and same
@@ -93,3 +95,8 @@ class Access:
                 return self.knows_user(name)
             return self.knows_passcode(name, identity.secondary.decode("utf-8", "replace"))
         return False
+
+
+def _says_yes(answer: object) -> bool:
+    """A coroutine, which is true as a value, has not decided anything yet."""
+    return not is_later(answer) and bool(answer)
