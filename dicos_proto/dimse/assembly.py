@@ -246,7 +246,9 @@ class Messages:
             kept = self._command = (context, bytearray())
         length = len(kept[1]) + len(data)
         if length > self._limits.command_set:
-            raise self._joined_fault() or _over("command set too long", "command_set", self._limits.command_set, length)
+            raise self._joined_fault(data) or _over(
+                "command set too long", "command_set", self._limits.command_set, length
+            )
         kept[1].extend(data)
         if not last:
             return None
@@ -323,12 +325,14 @@ class Messages:
             if self._empties > self._limits.empty_pdvs:
                 raise _over("too many PDVs without data in a row", "empty_pdvs", self._limits.empty_pdvs, self._empties)
 
-    def _joined_fault(self) -> Malformed | None:
-        """Returns the fault of a command PDV under way that goes on after the end that its group length gives."""
+    def _joined_fault(self, more: Buffer = b"") -> Malformed | None:
+        """Returns the fault of a command PDV under way that goes on, with `more`, after the end that its group length
+        gives; None if it does not."""
         if self._command is None:
             return None
-        end, size = end_of_set(self._command[1]), len(self._command[1])
-        if end is None or end >= size:
+        raw = self._command[1]
+        end = end_of_set(raw[:GROUP_LENGTH_SIZE] + bytes(more[:GROUP_LENGTH_SIZE]))
+        if end is None or end >= len(raw) + len(more) or end > self._limits.command_set:
             return None
         return _unexpected("command PDV that goes on after the end of the command set")
 

@@ -138,7 +138,7 @@ def test_a_client_is_recognized_by_its_request_and_may_go_on_as_it_does(split: S
 
 
 @SPLITS
-@pytest.mark.parametrize("application", STRATOVAN_TOOLKIT.application_contexts)
+@pytest.mark.parametrize("application", sorted(STRATOVAN_TOOLKIT.application_contexts))
 def test_a_client_without_a_fault_in_its_request_is_recognized_by_its_first_one(
     application: str, split: Splitter
 ) -> None:

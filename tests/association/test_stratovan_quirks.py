@@ -76,6 +76,10 @@ WHOLE = p_data((1, True, True, encode_command(STORE, has_data=True) + b"abcd"))
 OVER = encode_command(STORE, has_data=True)
 
 ACCEPTOR = {
+    "Q2, a large object": (
+        p_data((1, True, False, OVER + bytes(100_000)), (1, False, True, b"")),
+        "command PDV that goes on after the end of the command set [PS3.8 annex E]",
+    ),
     "Q2, in several PDVs": (
         joined_store(),
         "command PDV that goes on after the end of the command set [PS3.8 annex E]",

@@ -113,6 +113,16 @@ def test_contexts_it_does_not_answer_are_refused(tmp_path: Path) -> None:
             assert session.echo().status == 0
 
 
+def test_its_silence_ends_at_a_deadline(tmp_path: Path) -> None:
+    """It does not answer a request without a context that it accepts."""
+    with their_server(tmp_path) as (port, _):
+        brief = Timeouts(association=0.5, artim=0.5)
+        with pytest.raises(
+            flows.AssociationAborted, match=r"association: waiting for the answer: nothing within 0\.5 s"
+        ):
+            ask(port, propose([uids.DICOS_TDR], (JPEG,)), timeouts=brief)
+
+
 # -- rejections --------------------------------------------------------------------------------------------------------
 
 
@@ -211,8 +221,6 @@ def test_it_reads_its_report(tmp_path: Path) -> None:
     file = inspect(tmp_path / "tdr.dcs")
     assert file.sop_class_uid == uids.DICOS_TDR
     with their_server(tmp_path) as (port, log):
-        with ask(port, propose([uids.DICOS_TDR], (file.transfer_syntax,))) as session:
-            assert send_file(session, file).status == 0
         for syntax in (EXPLICIT, EXTENDED, IMPLICIT):
             with ask(port, propose([uids.DICOS_TDR], (syntax,))) as session:
                 assert send(session, read_dataset(file.path)).status == 0

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pydicom
 
+from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.data import decode_object
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, propose
@@ -90,8 +91,12 @@ class Running:
 
     def store(self, *paths: Path) -> list[int]:
         """Sends files by C-STORE; returns the statuses."""
-        with blocking.connect(("127.0.0.1", self.port), CONTEXTS) as session:
+        session = blocking.connect(("127.0.0.1", self.port), CONTEXTS)
+        try:
             return [send_file(session, inspect(path)).status for path in paths]
+        finally:
+            with suppress(AssociationError):  # a station that is killed does not answer the release
+                session.release()
 
     def post(self, content: bytes | Iterator[bytes], **headers: str) -> httpx2.Response:
         """Sends a scan by HTTP."""

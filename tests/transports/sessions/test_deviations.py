@@ -160,6 +160,6 @@ def test_a_provider_of_the_command_warns_too() -> None:
     assert [event["level"] for event in end.named("log") if "blank_title" in event["text"]] == ["warning"]
 
 
-def test_the_command_knows_three_tolerances() -> None:
-    assert list(TOLERANCES) == ["strict", "field", "stratovan"]
+def test_the_command_knows_four_tolerances() -> None:
+    assert list(TOLERANCES) == ["strict", "field", "auto", "stratovan"]
     assert dicos("echoscu", "127.0.0.1", 1, "--tolerance", "loose").status == 2

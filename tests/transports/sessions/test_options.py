@@ -21,7 +21,7 @@ BOTH: dict[str, tuple[dict[str, Any], str]] = {
     "tolerance": ({"tolerance": "field"}, "(tolerance='field'): str in place of Tolerance; write FIELD"),
     "another tolerance": (
         {"tolerance": "lax"},
-        "(tolerance='lax'): str in place of Tolerance; write STRICT, FIELD, STRATOVAN or EVERYTHING",
+        "(tolerance='lax'): str in place of Tolerance; write STRICT, FIELD, AUTOMATIC, STRATOVAN or EVERYTHING",
     ),
     "timeouts": ({"timeouts": 3}, "(timeouts=3): int in place of Timeouts"),
     "limits": ({"limits": None}, "(limits=...): None in place of Limits"),

@@ -19,7 +19,17 @@ processes, `delivery` the way out, `web` the page. A recogniser is a function of
 
 from .folder import FolderInUse
 from .helper import HelperError
-from .scan import Recogniser, Scan, Threat
+from .scan import CannotRecognise, Recogniser, Scan, Threat
 from .station import NotDecided, Settings, Station
 
-__all__ = ["FolderInUse", "HelperError", "NotDecided", "Recogniser", "Scan", "Settings", "Station", "Threat"]
+__all__ = [
+    "CannotRecognise",
+    "FolderInUse",
+    "HelperError",
+    "NotDecided",
+    "Recogniser",
+    "Scan",
+    "Settings",
+    "Station",
+    "Threat",
+]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from functools import cached_property
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Scan:
     @cached_property
     def _frames(self) -> FramesOfFile:
         found = open_frames(self.path)
-        if not isinstance(found, FramesOfFile):
+        if found is None:
             raise CannotRecognise("the scan has no pixel data")
         return found
 
@@ -67,15 +68,15 @@ class Scan:
     def dataset(self) -> Dataset:
         """The whole data set, as pydicom has it; native pixel data is a view of the mapped file. Compressed pixel data
         is in it decompressed. Raises `Part10Error`."""
-        frames = self._frames
-        if frames.content is not None and frames.layout.dtype.byteorder != ">":
-            return frames.whole()
-        layout = frames.layout
-        volume = np.empty((layout.frames, layout.rows, layout.columns), layout.dtype.newbyteorder("<"))
-        for number, frame in enumerate(frames):
-            volume[number] = frame
+        frames, layout = self._frames, self._frames.layout
+        if frames.is_native and layout.dtype.byteorder != ">":
+            value = _mapped(self.path, frames.places[0][0][0], layout.size)
+        else:
+            volume = np.empty((layout.frames, layout.rows, layout.columns), layout.dtype.newbyteorder("<"))
+            for number, frame in enumerate(frames):
+                volume[number] = frame
+            value = volume.reshape(-1).view(np.uint8).data
         dataset = Dataset(frames.dataset)
-        value = volume.reshape(-1).view(np.uint8).data
         dataset.add(DataElement(Tag(layout.element), "OW", value, already_converted=True, validation_mode=IGNORE))
         return dataset
 
@@ -121,6 +122,12 @@ class Scan:
     def is_volume(self) -> bool:
         """True for a CT and an AIT 3D of several frames."""
         return self._frames.layout.frames > 1
+
+
+def _mapped(path: Path, at: int, size: int) -> memoryview:
+    """A part of a file, mapped into memory."""
+    with path.open("rb") as file:
+        return memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))[at : at + size]
 
 
 Recogniser = Callable[[Scan], Iterable[Threat] | None]
