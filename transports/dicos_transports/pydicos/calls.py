@@ -13,9 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
+<<<<<<< HEAD
 __all__ = ["CallFailed", "Calls", "Device", "fitting", "is_in_call", "is_later"]
 
 _here = threading.local()
+=======
+__all__ = ["CallFailed", "Calls", "Device", "described", "fitting"]
+>>>>>>> review-lines
 
 
 class CallFailed(Exception):
@@ -74,6 +78,7 @@ class Calls:
         such method. Raises `CallFailed`, also for a coroutine or a generator, of which nothing has run."""
         if not self.has(name):
             return None
+<<<<<<< HEAD
         future = self._executor.submit(self._called, name, arguments)
         error = future.exception()
         if error is not None:  # the method's own, SystemExit too: it must not end the session's thread
@@ -87,6 +92,12 @@ class Calls:
         _here.in_call = True
         method = getattr(self._callback(), name)
         return method(*fitting(method, arguments))
+=======
+        try:
+            return self._executor.submit(method, *fitting(method, arguments)).result()
+        except Exception as error:  # the method's own
+            raise CallFailed(described(name, error)) from error
+>>>>>>> review-lines
 
     def __enter__(self) -> Self:
         return self
@@ -123,8 +134,11 @@ def fitting(method: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[
     return arguments[:taken]
 
 
-def _place(error: BaseException) -> str:
+def described(name: str, error: BaseException) -> str:
+    """Returns what the method of this name raised and where, without the text of the exception, which may hold what was
+    received."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    return f"{name} raised {type(error).__name__}{where}"

@@ -43,7 +43,7 @@ class ServerSettings(ABC):
         self._ciphers = "best-practices"
         self._callback: object = None
         self._authority: object = None
-        self._access = Access(self._ask)
+        self._access = Access(self._ask, self._log.add)
 
     @abstractmethod
     def IsActivelyAcceptingConnections(self) -> bool:
