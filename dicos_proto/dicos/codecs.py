@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     Samples: TypeAlias = NDArray[Any]
 
 __all__ = [
-    "DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded", "require",
+    "DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "least_encoded",
+    "most_encoded", "require",
 ]  # fmt: skip
 
 JPEG: Final = (uids.JPEG_LOSSLESS_SV1, uids.JPEG_LOSSLESS)
@@ -111,6 +112,14 @@ def most_encoded(layout: FrameLayout) -> int:
     """Returns the largest number of bytes of an encoded frame that is decoded: a sample of JPEG lossless has up to 32
     bits, of which 16 are twice as many as it has decoded [ISO/IEC 10918-1 H.1.2]."""
     return 4 * layout.size + _HEADERS
+
+
+def least_encoded(layout: FrameLayout, transfer_syntax: str) -> int:
+    """Returns a number of bytes that every encoded frame has at least: one bit for each sample of JPEG lossless
+    [ISO/IEC 10918-1 H.1.2], two bytes for each run of RLE [PS3.5 G.3.1]. Memory for a frame is taken only then."""
+    if transfer_syntax == uids.RLE_LOSSLESS:
+        return 2 * layout.size // _LONGEST_RUN
+    return layout.rows * layout.columns * layout.samples // 8
 
 
 def encode(frame: Buffer, layout: FrameLayout, transfer_syntax: str) -> bytes:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserIdentity, UserIdentityType
 from dicos_proto.upper_layer.policy import IdentityVerdict
 
-from .calls import described
+from .calls import described, is_later
 
 __all__ = ["Access", "Demand"]
 
@@ -79,7 +79,7 @@ class Access:
 
     def _says(self, asked: Callable[..., Any], *arguments: str) -> bool:
         try:
-            return bool(asked(*arguments))
+            return _says_yes(asked(*arguments))
         except Exception as error:  # the method's own
             self._note(described(getattr(asked, "__name__", "a method for users"), error))
             return False
@@ -104,3 +104,8 @@ class Access:
                 return self.knows_user(name)
             return self.knows_passcode(name, identity.secondary.decode("utf-8", "replace"))
         return False
+
+
+def _says_yes(answer: object) -> bool:
+    """A coroutine, which is true as a value, has not decided anything yet."""
+    return not is_later(answer) and bool(answer)

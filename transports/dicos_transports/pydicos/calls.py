@@ -7,12 +7,15 @@ raises ends that call alone; the calls of one session come one after the other, 
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["CallFailed", "Calls", "Device", "described", "fitting"]
+__all__ = ["CallFailed", "Calls", "Device", "described", "fitting", "is_in_call", "is_later"]
+
+_here = threading.local()
 
 
 class CallFailed(Exception):
@@ -60,19 +63,30 @@ class Calls:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="DcsServer callback")
 
     def has(self, name: str) -> bool:
-        """Returns True if the object has this method."""
-        return callable(getattr(self._callback(), name, None))
+        """Returns True if the object has this method, or fails to say so: then `call` raises `CallFailed`."""
+        try:
+            return callable(getattr(self._callback(), name, None))
+        except Exception:  # of a property or `__getattr__`
+            return True
 
     def call(self, name: str, *arguments: object) -> Any:
         """Calls a method with as many of the arguments as it takes, and waits for its result. None if the object has no
-        such method. Raises `CallFailed`."""
-        method = getattr(self._callback(), name, None)
-        if not callable(method):
+        such method. Raises `CallFailed`, also for a coroutine or a generator, of which nothing has run."""
+        if not self.has(name):
             return None
-        try:
-            return self._executor.submit(method, *fitting(method, arguments)).result()
-        except Exception as error:  # the method's own
+        future = self._executor.submit(self._called, name, arguments)
+        error = future.exception()
+        if error is not None:  # the method's own, SystemExit too: it must not end the session's thread
             raise CallFailed(described(name, error)) from error
+        result = future.result()
+        if is_later(result):
+            raise CallFailed(f"{name} returned a {type(result).__name__}: it has to be a plain method")
+        return result
+
+    def _called(self, name: str, arguments: tuple[object, ...]) -> Any:
+        _here.in_call = True
+        method = getattr(self._callback(), name)
+        return method(*fitting(method, arguments))
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +95,20 @@ class Calls:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._executor.shutdown()
+
+
+def is_in_call() -> bool:
+    """Returns True in the thread of a callback's method."""
+    return getattr(_here, "in_call", False)
+
+
+def is_later(result: object) -> bool:
+    """Returns True for what a method gives that has not done its work: a coroutine or a generator, which is closed."""
+    if not (inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)):
+        return False
+    if inspect.iscoroutine(result):
+        result.close()  # or Python would warn that nobody has awaited it
+    return True
 
 
 def fitting(method: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[object, ...]:
