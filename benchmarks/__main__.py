@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from . import campaign, dicos, engine, faults, idle, page, report, trace
+from . import campaign, dicos, engine, faults, idle, page, report, screening, trace
 from .matrix import GROUPS, KINDS, Row, rows
 from .processes import Failed, end_on_signals
 from .results import Measured, Result
@@ -25,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer objects, one round: does it work at all")
     parser.add_argument("--full", action="store_true", help="all sizes and kinds: a quarter of an hour")
-    names = (*GROUPS, IDLE, engine.NAME, faults.NAME, campaign.NAME, trace.NAME, dicos.NAME)
+    names = (*GROUPS, IDLE, engine.NAME, faults.NAME, campaign.NAME, trace.NAME, dicos.NAME, screening.NAME)
     parser.add_argument("--only", action="append", metavar="NAME", default=[],
                         help=f"only this group of rows ({', '.join(names)}) or these ends ({', '.join(KINDS)}), or "
                              "rows whose name has a `/` and begins so; may be repeated")  # fmt: skip
@@ -60,6 +60,8 @@ def main() -> int:
             _measure_campaign(measured, rounds, quick=options.quick)
         if not options.only or dicos.NAME in options.only:
             _measure_dicos(measured, rounds, quick=options.quick)
+        if not options.only or screening.NAME in options.only:
+            _measure_screening(measured, rounds, quick=options.quick)
         _measure(measured, chosen, options.only, rounds, quick=options.quick, full=options.full)
     except NoSpace as error:
         print(f"benchmarks: {error}", file=sys.stderr)
@@ -116,6 +118,17 @@ def _measure_dicos(measured: Measured, rounds: int, *, quick: bool) -> None:
     measured.skipped += skipped
     print("\n".join(["", *dicos.report(found)]), flush=True)
     measured.dicos = dicos.plain(found)
+
+
+def _measure_screening(measured: Measured, rounds: int, *, quick: bool) -> None:
+    with tempfile.TemporaryDirectory(prefix="dicos-bench-") as name:
+        try:
+            found = screening.measure(Path(name), rounds, quick=quick)
+        except Failed as error:
+            measured.skipped.append(f"{screening.NAME}: failed: {error}")
+            return
+    print("\n".join(["", *screening.report(found)]), flush=True)
+    measured.screening = screening.plain(found)
 
 
 def _measure_trace(measured: Measured, rounds: int, megabytes: int, *, quick: bool) -> None:

@@ -86,6 +86,7 @@ class Measured:
     trace: list[dict[str, Any]] = field(default_factory=list)
     campaign: list[dict[str, Any]] = field(default_factory=list)
     dicos: list[dict[str, Any]] = field(default_factory=list)
+    screening: dict[str, Any] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         plain = asdict(self)

@@ -6,8 +6,8 @@
 # Looked for on PATH (python3.11, python3.12, ...), and among the versions of pyenv. Of each minor version the newest is
 # taken. Not taken: other implementations, builds without the GIL, and what is not released yet.
 # The tests with other implementations run once, in `make test`: they test the wire, which is the same for all. Tests with
-# generated examples have fewer of them here, and long campaigns of the fuzzer are left out. What hostile peers cost is
-# measured once, too: it is a matter of our code.
+# generated examples have fewer of them here, and those marked as slow run once, in `make test`. What hostile peers cost
+# is measured once, too: it is a matter of our code.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -60,7 +60,7 @@ while read -r version path; do
         if grep -qxF "$name" <<<"$claimed"; then failed="$failed $name"; else left="$left $name"; fi
         continue
     fi
-    if ".venv-$name/bin/python" -m pytest -n "$workers" --dist worksteal --ignore=tests/interop --ignore=tests/cost -m "not interop and not (fuzz and slow)" --hypothesis-profile=brief -q </dev/null; then
+    if ".venv-$name/bin/python" -m pytest -n "$workers" --dist worksteal --ignore=tests/interop --ignore=tests/cost -m "not interop and not slow" --hypothesis-profile=brief -q </dev/null; then
         ran="$ran $name"
     else
         failed="$failed $name"

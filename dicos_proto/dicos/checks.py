@@ -95,13 +95,14 @@ def groups_check(*macros: tuple[int, tuple[str, ...]]) -> Check:
             yield _found(PER_FRAME, "number of items", text, ("obs", "PS3.3 C.7.6.16"), _GROUPS)
         shared = next(iter(values.items(dataset, SHARED)), None)
         for tag, sources in macros:
-            common = shared is not None and tag in shared
-            having = sum(tag in group for group in groups)
+            common = shared is not None and bool(values.items(shared, tag))
+            having = sum(bool(values.items(group, tag)) for group in groups)
             if common and having:
                 text = "is in the shared and in the per-frame groups"
                 yield _found(tag, "functional groups", text, ("obs", "PS3.3 C.7.6.16"), _GROUPS)
             elif not common and having < max(len(groups), 1):
-                text = f"is missing in the shared group, and in {len(groups) - having} of {len(groups)} per-frame ones"
+                lacking = f"{len(groups) - having} of {len(groups)} per-frame ones"
+                text = f"is missing or empty in the shared group, and in {lacking}"
                 yield _found(tag, "type 1", text, sources, _GROUPS)
 
     return check

@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     Samples: TypeAlias = NDArray[Any]
 
 __all__ = [
-    "DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "most_encoded", "require",
+    "DECODED", "ENCODED", "CodecError", "FrameLayout", "available", "decode", "encode", "least_encoded",
+    "most_encoded", "require",
 ]  # fmt: skip
 
 JPEG: Final = (uids.JPEG_LOSSLESS_SV1, uids.JPEG_LOSSLESS)
@@ -113,6 +114,14 @@ def most_encoded(layout: FrameLayout) -> int:
     return 4 * layout.size + _HEADERS
 
 
+def least_encoded(layout: FrameLayout, transfer_syntax: str) -> int:
+    """Returns a number of bytes that every encoded frame has at least: one bit for each sample of JPEG lossless
+    [ISO/IEC 10918-1 H.1.2], two bytes for each run of RLE [PS3.5 G.3.1]. Memory for a frame is taken only then."""
+    if transfer_syntax == uids.RLE_LOSSLESS:
+        return 2 * layout.size // _LONGEST_RUN
+    return layout.rows * layout.columns * layout.samples // 8
+
+
 def encode(frame: Buffer, layout: FrameLayout, transfer_syntax: str) -> bytes:
     """Returns a native frame encoded, of an even length. Raises `CodecError`."""
     if transfer_syntax not in ENCODED:
@@ -170,13 +179,14 @@ def _encode_jpeg(frame: Buffer, layout: FrameLayout) -> bytes:
 def _decode_jpeg(data: Buffer, layout: FrameLayout) -> Buffer:
     import numpy as np
 
-    precision = _check_jpeg(bytes(data), layout)
+    data = bytes(data)
+    precision, end = _check_jpeg(data, layout)
     library = _imagecodecs()
     shape = (layout.rows, layout.columns, 3)[: 2 if layout.samples == 1 else 3]
     image: Samples = np.empty(shape, "u1" if precision <= 8 else "u2")
     colours = {} if layout.samples == 1 else {"colorspace": "rgb", "outcolorspace": "rgb"}
     try:
-        library.jpeg8_decode(data, out=image, **colours)
+        library.jpeg8_decode(data[:end], out=image, **colours)
     except (library.Jpeg8Error, ValueError) as fault:
         raise CodecError(f"JPEG data that cannot be decoded: {type(fault).__name__}") from None
     if precision < layout.bits_allocated:
@@ -198,12 +208,11 @@ def _widened(image: Samples, layout: FrameLayout) -> Samples:
     return np.right_shift(shifted, left).view(wide.dtype)
 
 
-def _check_jpeg(data: bytes, layout: FrameLayout) -> int:
-    """Compares the headers with the attributes. Returns the precision in bits."""
+def _check_jpeg(data: bytes, layout: FrameLayout) -> tuple[int, int]:
+    """Compares the headers with the attributes. Returns the precision in bits, and where the image ends: pyDICOS makes
+    all fragments of an object as long as the longest, and leaves what was in its buffer behind the image."""
     if data[:2] != b"\xff\xd8":
         raise CodecError("a frame that does not begin like JPEG")
-    if not data.rstrip(b"\0").endswith(b"\xff\xd9"):
-        raise CodecError("JPEG data that is cut short: no end of the image")
     at, precision = 2, 0
     while True:
         marker, at, length = _segment(data, at)
@@ -216,12 +225,15 @@ def _check_jpeg(data: bytes, layout: FrameLayout) -> int:
             break
     if not precision:
         raise CodecError("JPEG data without a frame header")
-    if data.count(b"\xff\xda", at) >= layout.samples:
+    end = data.find(b"\xff\xd9", at)  # in coded data, another byte follows FF.  # ISO/IEC 10918-1 F.1.2.3
+    if end < 0:
+        raise CodecError("JPEG data that is cut short: no end of the image")
+    if data.count(b"\xff\xda", at, end) >= layout.samples:
         raise CodecError("JPEG data with more scans than components")
     count = layout.rows * layout.columns * layout.samples  # each has at least one bit.  # ISO/IEC 10918-1 H.1.2
-    if 8 * (len(data) - at) < count:
-        raise CodecError(f"JPEG data that is cut short: {len(data) - at} bytes for {count} samples")
-    return precision
+    if 8 * (end - at) < count:
+        raise CodecError(f"JPEG data that is cut short: {end - at} bytes for {count} samples")
+    return precision, end + 2
 
 
 def _segment(data: bytes, at: int) -> tuple[int, int, int]:

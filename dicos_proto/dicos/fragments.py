@@ -37,11 +37,14 @@ class Frames:
     b'abcd'
     """
 
-    __slots__ = ("_at", "_begun", "_count", "_frame", "_most", "_number", "_single", "_starts")
+    __slots__ = ("_at", "_begun", "_count", "_entry", "_frame", "_most", "_number", "_single", "_table")
 
     def __init__(self, count: int, *, most: int, single: bool) -> None:
         self._count, self._most, self._single = count, most, single
-        self._starts: frozenset[int] = frozenset()
+        self._table = b""
+        """The basic offset table: as bytes, because numbers would take twenty times the memory."""
+        self._entry = 0
+        """The first entry of the table that is not before `_at`."""
         self._at = 0
         """Where the next fragment begins, from the first one."""
         self._begun = 0
@@ -60,17 +63,17 @@ class Frames:
         self.check_table(len(data))
         if not data:
             return
-        starts = struct.unpack(f"<{self._count}L", data)
-        if starts[0] or any(one >= two for one, two in pairwise(starts)):
+        table = bytes(data)
+        if self._offset_in(table, 0) or any(one >= two for one, two in pairwise(struct.iter_unpack("<L", table))):
             raise CodecError("an offset table whose frames do not follow each other [PS3.5 A.4]")
-        self._starts = frozenset(starts)
+        self._table = table
 
     def begin(self, length: int) -> bytes | None:
         """A fragment of `length` bytes begins. Returns the frame that ends before it, if that is known now. Raises
         `CodecError` if the fragment is too long."""
         if length > self._most:
             raise CodecError(f"a fragment of {length} bytes; {self._most} are allowed for a frame of this size")
-        ends = self._at > 0 and (self._at in self._starts if self._starts else self._single)
+        ends = self._at > 0 and (self._is_named() if self._table else self._single)
         frame = self._cut(len(self._frame)) if ends else None
         self._begun = len(self._frame)
         self._at += 8 + length
@@ -83,7 +86,7 @@ class Frames:
     def end(self) -> bytes | None:
         """The fragment is complete. Returns the frame that ends before it, if only that shows it."""
         begun, frame = self._begun, None
-        if begun and not (self._starts or self._single) and self._frame.startswith(_SOI, begun):
+        if begun and not (self._table or self._single) and self._frame.startswith(_SOI, begun):
             frame = self._cut(begun)
         if len(self._frame) > self._most:
             raise CodecError(f"a compressed frame of {len(self._frame)} bytes; {self._most} are allowed")
@@ -95,6 +98,16 @@ class Frames:
             found = self._number + (self._at > 0)
             raise CodecError(f"{found} frames in the fragments; (0028,0008) says {self._count} [PS3.5 A.4]")
         return self._cut(len(self._frame))
+
+    def _is_named(self) -> bool:
+        """Returns True if the table says that a frame begins here."""
+        while self._entry < self._count and self._offset_in(self._table, self._entry) < self._at:
+            self._entry += 1
+        return self._entry < self._count and self._offset_in(self._table, self._entry) == self._at
+
+    @staticmethod
+    def _offset_in(table: bytes, entry: int) -> int:
+        return int.from_bytes(table[4 * entry : 4 * entry + 4], "little")
 
     def _cut(self, size: int) -> bytes:
         """Takes the first `size` bytes off as a frame."""

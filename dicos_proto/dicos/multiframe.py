@@ -44,6 +44,8 @@ PLANE_ORIENTATION: Final = 0x00209116
 PIXEL_MEASURES: Final = 0x00289110
 TRANSFORMATION: Final = 0x00289145
 FRAME_CONTENT: Final = 0x00209111
+LONGEST_ID: Final = 16
+"""Characters of a Stack ID that is taken for a number: as many as an SH has [PS3.5 6.2]."""
 STEP_TOLERANCE: Final = 0.01
 """Part of a step by which the next one may differ, and still be in the same section."""
 
@@ -238,7 +240,7 @@ def places_of(dataset: Dataset, count: int) -> list[tuple[int, int, Place]]:
         for start, end in zip(starts, [*starts[1:], count], strict=True)
     ]
     stacks = [frames[start].stack or "" for start in starts]
-    if all(stack.isdecimal() for stack in stacks):
+    if all(stack.isdecimal() and len(stack) <= LONGEST_ID for stack in stacks):
         found = [one for _, one in sorted(zip(map(int, stacks), found, strict=True), key=lambda pair: pair[0])]
     return found
 

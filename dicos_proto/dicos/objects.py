@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from ..registry import uids
 from . import values
 from .common import Machine
-from .errors import BadValue, NotDicos
+from .errors import BadValue, DicosError, NotDicos
 from .findings import MOST, Finding, Module, check
 
 if TYPE_CHECKING:
@@ -55,7 +55,10 @@ class DicosObject:
         _KINDS.update(dict.fromkeys(cls.sop_classes, cls))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {uids.name_of(self.sop_class_uid)}>"
+        try:
+            return f"<{type(self).__name__} {uids.name_of(self.sop_class_uid)}>"
+        except DicosError:  # a SOP class that is not readable
+            return f"<{type(self).__name__}>"
 
     @property
     def dataset(self) -> Dataset:

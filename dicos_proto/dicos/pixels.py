@@ -34,7 +34,7 @@ from pydicom.tag import Tag
 from ..data.elements import DataSetError
 from ..registry import uids
 from ..wire import Buffer
-from .codecs import FrameLayout, decode, most_encoded
+from .codecs import CodecError, FrameLayout, decode, least_encoded, most_encoded
 from .content import is_encapsulated as is_in_fragments
 from .errors import BadValue, PixelError
 from .fragments import Frames
@@ -48,6 +48,7 @@ __all__ = [
     "array_of",
     "class_of",
     "frame_count",
+    "frame_of",
     "layout_of",
     "native",
     "store",
@@ -198,20 +199,27 @@ def compression_of(dataset: Dataset, layout: Layout) -> str | None:
 
 def _decoded(dataset: Dataset, layout: Layout, syntax: str) -> Array:
     """Decodes one frame after the other into one array. Raises `PixelError`."""
-    bits = layout.dtype.itemsize * 8
-    stored = integer(dataset, 0x00280101) or bits
     try:
-        frame = FrameLayout(
-            rows=layout.rows, columns=layout.columns, bits_allocated=bits, bits_stored=stored,
-            signed=layout.dtype.kind == "i",
-        )  # fmt: skip
+        frame = frame_of(dataset, layout)
         encoded = list(_frames(dataset[layout.element].value, layout, frame, syntax))
+        least = least_encoded(frame, syntax)
+        if any(len(data) < least for data in encoded):
+            raise CodecError(f"a compressed frame that is cut short: at least {least} bytes are needed")
         found = np.empty((layout.frames, layout.rows * layout.columns), layout.dtype)
         for index, data in enumerate(encoded):
             found[index] = np.frombuffer(decode(data, frame, syntax), layout.dtype)
     except DataSetError as error:
         raise PixelError(str(error), layout.element) from None
     return found
+
+
+def frame_of(dataset: Dataset, layout: Layout) -> FrameLayout:
+    """Returns the layout of one frame for the codecs. Raises `CodecError` if none has such frames, and `BadValue`."""
+    bits = layout.dtype.itemsize * 8
+    return FrameLayout(
+        rows=layout.rows, columns=layout.columns, bits_allocated=bits,
+        bits_stored=integer(dataset, 0x00280101) or bits, signed=layout.dtype.kind == "i",
+    )  # fmt: skip
 
 
 def _frames(value: Buffer, layout: Layout, frame: FrameLayout, syntax: str) -> Iterator[bytes]:

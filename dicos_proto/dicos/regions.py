@@ -40,6 +40,8 @@ FURTHEST: Final = 2**24
 """The largest coordinate and extent, in voxels: from here on a 32-bit float cannot tell two neighbours apart."""
 MOST_VOXELS: Final = 2**40
 """The most voxels of a region: more than any scanner makes, and few enough for numpy."""
+MOST_NUMBERS: Final = 300_000
+"""Numbers of one attribute with points. Stops: nine megabytes of a polygon that take 600 in memory."""
 NAMES: Final = ("x", "y", "z")
 
 
@@ -239,9 +241,12 @@ class Region:
 
 
 def floats(values: Any) -> tuple[float, ...]:
-    """Returns the numbers of an element: none, one or several. Raises `RegionError` for anything else."""
+    """Returns the numbers of an element: none, one or several. Raises `RegionError` for anything else, and for more
+    than `MOST_NUMBERS`."""
     if values is None:
         return ()
+    if hasattr(values, "__len__") and len(values) > MOST_NUMBERS:
+        raise RegionError(f"{len(values)} numbers; at most {MOST_NUMBERS} are allowed")
     try:
         if isinstance(values, int | float):
             return (float(values),)

@@ -19,7 +19,7 @@ from . import threat_items as tags
 from .errors import DicosError
 from .findings import Finding, Module, Rule
 from .modules import COMMON, one_of
-from .regions import Axes, Box, RegionError
+from .regions import MOST_NUMBERS, Axes, Box, RegionError
 from .threat_items import points, read_region, references
 from .threats import Reference
 from .values import element_of, has, integer, items, number, text
@@ -268,7 +268,7 @@ def _polygon(shown: Dataset, place: str) -> Iterator[Finding]:
         count = len(tuple(points(shown, tags.POLYGON)))
         words = f"has {count} point; at least 2 are needed" if count == 1 else ""
     except DicosError:
-        words = "is not made of points with three finite numbers each"
+        words = f"is not made of points with three finite numbers each, at most {MOST_NUMBERS} in all"
     if words or (not has(shown, tags.POLYGON) and element_of(shown, tags.POLYGON) is not None):
         yield Finding(tags.POLYGON, place, _SEQUENCE, "polygon", words or "is empty", BOTH)
 

@@ -170,7 +170,7 @@ SCAN = segment(0xDA, b"\1\1\0\1\0\0")
         (jpeg(components=3) + SCAN + b"\xff\xd9", "3 components; the attributes say 1"),
         (jpeg(precision=8) + SCAN + b"\xff\xd9", "8 bits; the attributes say 16 stored in 16"),
         (jpeg(precision=17) + SCAN + b"\xff\xd9", "17 bits; the attributes say 16 stored in 16"),
-        (jpeg() + SCAN + bytes(2) + b"\xff\xd9", "cut short: 4 bytes for 35 samples"),
+        (jpeg() + SCAN + bytes(2) + b"\xff\xd9", "cut short: 2 bytes for 35 samples"),
         (jpeg() + SCAN + bytes(9) + SCAN + b"\xff\xd9", "more scans than components"),
         (jpeg() + SCAN + bytes(9) + b"\xff\xd9", "cannot be decoded: Jpeg8Error"),
     ],
@@ -178,6 +178,14 @@ SCAN = segment(0xDA, b"\1\1\0\1\0\0")
 def test_jpeg_of_other_attributes_is_refused(data: bytes, said: str) -> None:
     with pytest.raises(CodecError, match=said):
         codecs.decode(data, layout(), JPEG)
+
+
+@pytest.mark.parametrize("rest", [b"\0", b"\xd9", b"\x9d\xb9\xff\xd9", bytes(100), b"\xff\xda" * 9])
+def test_bytes_behind_a_jpeg_image_are_not_part_of_it(rest: bytes) -> None:
+    """pyDICOS makes all fragments as long as the longest, and its buffer is not cleared."""
+    frame = np.arange(35, dtype="<u2").tobytes()
+    found = codecs.decode(codecs.encode(frame, layout(), JPEG) + rest, layout(), JPEG)
+    assert bytes(found) == frame
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,23 @@ def test_any_positions_fall_into_sections(frames: list[tuple[int, float]]) -> No
     assert sum(len(one.volume) for one in found) == len(frames)
 
 
+@pytest.mark.parametrize("stack", ["9" * 5000, "9" * 17, "\u0663", "\u00b2", "-1", "1.5"])
+def test_odd_stacks_keep_the_order_of_their_frames(stack: str) -> None:
+    ct = CT.new(np.zeros((3, 2, 2), np.uint8), ooi_id="BAG-1", stamp=stamp())
+    for group, named in zip(ct.dataset.PerFrameFunctionalGroupsSequence, (stack, stack, "1"), strict=True):
+        content = Dataset()
+        element(content, 0x00209056, "SH", named)
+        element(group, 0x00209111, "SQ", sequence(content))
+    assert sorted((one.first, len(one.volume)) for one in ct.sections) == [(0, 2), (2, 1)]
+
+
+def test_an_odd_class_has_a_repr() -> None:
+    ct = CT.new(np.zeros((3, 2, 2), np.uint8), ooi_id="BAG-1", stamp=stamp())
+    assert repr(ct) == "<CT DICOS CT Image Storage>"
+    element(ct.dataset, 0x00080016, "UI", ["1.2", "3.4"])
+    assert repr(ct) == "<CT>"
+
+
 @pytest.mark.parametrize("vr", ["UI", "LO", "OB", "SQ"])
 @pytest.mark.parametrize("value", [None, "1.2.3", "no uid at all", b"\0", ["1.2", "3.4"]])
 def test_a_data_set_of_another_class_is_none(vr: str, value: object) -> None:

@@ -1,5 +1,7 @@
 """Pixel data against the attributes that describe it: every size is compared before it is used."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -7,6 +9,7 @@ from pydicom.encaps import encapsulate
 
 from dicos_proto.data import decode_object, encode
 from dicos_proto.dicos import CT, BadValue, DicosError, PixelError, codecs
+from dicos_proto.dicos.fragments import Frames
 from dicos_proto.dicos.pixels import array_of, class_of, frame_count
 from dicos_proto.registry import uids
 
@@ -201,6 +204,30 @@ def test_compressed_frames_that_cannot_be_decoded() -> None:
     with pytest.raises(PixelError, match="is in fragments, and file_meta does not say how they are compressed"):
         _ = one.volume
     assert ("7FE00010", "pixel data length") in rules(one.validate())
+
+
+@pytest.mark.parametrize("syntax", [uids.JPEG_LOSSLESS_SV1, uids.RLE_LOSSLESS])
+def test_frames_that_cannot_be_that_large_take_no_memory(syntax: str) -> None:
+    one = compressed(syntax)
+    one.dataset.Rows = one.dataset.Columns = 65535
+    element(one.dataset, 0x00280008, "US", 60000)
+    element(one.dataset, 0x7FE00010, "OB", encapsulate([b"\xff\xd8"] * 60000))
+    one.dataset[0x7FE00010].is_undefined_length = True
+    with pytest.raises(PixelError, match=r"cut short: at least \d+ bytes are needed"):  # not a MemoryError
+        _ = one.volume
+
+
+def test_an_offset_table_takes_no_more_memory_than_its_bytes() -> None:
+    frames = Frames(500_000, most=100, single=True)
+    table = np.arange(0, 5_000_000, 10, dtype="<u4").tobytes()
+    tracemalloc.start()
+    frames.table(table)
+    frames.begin(2)
+    frames.take(b"ab")
+    assert frames.begin(13) == b"ab"
+    assert frames.begin(2) is None  # it begins at 31, where no frame does
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("value", [b"", b"\0" * 7, b"\0" * 8, b"\xfe\xff\x00\xe0\xff\xff\xff\xff", None])

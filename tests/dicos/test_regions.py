@@ -170,3 +170,6 @@ def test_numbers_of_an_element_are_read_whatever_their_form() -> None:
     for odd in (["x"], [None], object(), [10**400]):
         with pytest.raises(RegionError, match="numbers expected"):
             floats(odd)
+    assert len(floats([1.0] * 300_000)) == 300_000
+    with pytest.raises(RegionError, match="300001 numbers; at most 300000 are allowed"):
+        floats([1.0] * 300_001)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from dicos_proto.conversation import flows
-from dicos_proto.dicos import CT
+from dicos_proto.dicos import CT, DX, TDR, DicosObject
 from dicos_proto.dicos.profile import (
     APPLICATION_CONTEXTS,
     Compression,
@@ -30,6 +30,7 @@ from dicos_transports.dicos import Destination, fan_out, read_file, send, stamp
 from dicos_transports.dicos.part10 import read_dataset
 from dicos_transports.files import inspect, send_file
 from dicos_transports.tls import ClientTLS
+from tests.dicos.reports import new_ct, new_threat
 from tests.interop.peers import ours
 from tests.interop.pydicos_network import HERE, needs_pydicos, their_client, their_server
 from tests.interop.pydicos_peer import PYTHON
@@ -111,6 +112,16 @@ def test_contexts_it_does_not_answer_are_refused(tmp_path: Path) -> None:
             assert [(one.id, one.result) for one in session.refused] == [(3, None)]
             assert {one.name for one in session.deviations} == {*ANSWERED, "contexts_unanswered"}
             assert session.echo().status == 0
+
+
+def test_its_silence_ends_at_a_deadline(tmp_path: Path) -> None:
+    """It does not answer a request without a context that it accepts."""
+    with their_server(tmp_path) as (port, _):
+        brief = Timeouts(association=0.5, artim=0.5)
+        with pytest.raises(
+            flows.AssociationAborted, match=r"association: waiting for the answer: nothing within 0\.5 s"
+        ):
+            ask(port, propose([uids.DICOS_TDR], (JPEG,)), timeouts=brief)
 
 
 # -- rejections --------------------------------------------------------------------------------------------------------
@@ -206,13 +217,39 @@ def test_it_reads_what_it_wrote_in_every_syntax(tmp_path: Path) -> None:
     assert log.is_clean(), log.text
 
 
+@pytest.mark.parametrize("syntax", [EXPLICIT, EXTENDED, IMPLICIT])
+def test_it_reads_our_x_rays_and_reports(syntax: str, tmp_path: Path) -> None:
+    ct = new_ct()
+    made: list[DicosObject] = [TDR.new(ct, [new_threat(ct, probability=0.75)], stamp=stamp())]
+    for dtype in ("u1", "<u2", "<u4", "<f4"):
+        image = np.arange(48).reshape(6, 8).astype(dtype)
+        for intent in ("presentation", "processing"):
+            made.append(DX.new(image, ooi_id="BAG0001", stamp=stamp(), intent=intent))
+    assert len({one.sop_class_uid for one in made}) == 7
+    contexts = propose({one.sop_class_uid for one in made}, (syntax,))
+    with their_server(tmp_path) as (port, log), ask(port, contexts) as session:
+        assert [send(session, one).status for one in made] == [0] * len(made)
+    assert log.is_clean(), log.text
+
+
+@pytest.mark.parametrize("what", ["not a data set", "no rows"])
+def test_its_log_shows_what_it_cannot_read(what: str, tmp_path: Path) -> None:
+    """It answers success, so the log is what the other tests judge by."""
+    ct = CT.new(np.zeros((2, 4, 6), "<u2"), ooi_id="BAG0001", stamp=stamp())
+    del ct.dataset.Rows
+    with their_server(tmp_path) as (port, log), ask(port, propose([CT16], (EXPLICIT,))) as session:
+        if what == "no rows":
+            assert send(session, ct).status == 0
+        else:
+            assert session.store(CT16, "1.2.3", EXPLICIT, b"\xff" * 400).status == 0
+    assert not log.is_clean()
+
+
 def test_it_reads_its_report(tmp_path: Path) -> None:
     their_client(1, tmp_path, tdr=True)
     file = inspect(tmp_path / "tdr.dcs")
     assert file.sop_class_uid == uids.DICOS_TDR
     with their_server(tmp_path) as (port, log):
-        with ask(port, propose([uids.DICOS_TDR], (file.transfer_syntax,))) as session:
-            assert send_file(session, file).status == 0
         for syntax in (EXPLICIT, EXTENDED, IMPLICIT):
             with ask(port, propose([uids.DICOS_TDR], (syntax,))) as session:
                 assert send(session, read_dataset(file.path)).status == 0

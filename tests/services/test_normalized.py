@@ -165,7 +165,7 @@ def test_nothing_is_sent_without_a_context(name: str) -> None:
 
 
 def test_nothing_is_sent_if_it_cannot_be_encoded() -> None:
-    pair = parties(MPPS, transfer_syntax=uids.DICOS_EXPLICIT_VR_LE_EXTENDED)
+    pair = parties(MPPS, transfer_syntax="1.2.3")
     with pytest.raises(DataSetError):
         next(n_create(pair.uses, MPPS, "1.2.3", attributes("new")))
     assert pair.user.operations.outstanding == 0

@@ -15,7 +15,7 @@ from dicos_proto.dimse.events import MessageStart
 from dicos_proto.dimse.types import CFindRequest, CFindResponse
 from dicos_proto.errors import LocalProtocolError
 from dicos_proto.limits import Limits
-from dicos_proto.registry import status, uids
+from dicos_proto.registry import status
 from dicos_proto.registry.uids import EXPLICIT_VR_LE, IMPLICIT_VR_LE
 from dicos_proto.services.performing import ProviderOperation
 from dicos_proto.services.query import Find, Finding
@@ -220,7 +220,7 @@ def test_a_match_that_is_too_long_is_reported_and_the_next_ones_follow() -> None
 
 
 def test_a_match_that_cannot_be_encoded_is_not_sent() -> None:
-    pair = parties(STUDY_ROOT, transfer_syntax=uids.DICOS_EXPLICIT_VR_LE_EXTENDED)
+    pair = parties(STUDY_ROOT, transfer_syntax="1.2.3")
 
     def answer(exchange: Exchange, asked: MessageStart) -> flows.Flow[None]:
         finding = Finding(exchange, asked)
@@ -239,7 +239,7 @@ def test_a_match_that_cannot_be_encoded_is_not_sent() -> None:
 
 
 def test_nothing_is_asked_without_a_context_or_an_identifier() -> None:
-    pair = parties(STUDY_ROOT, transfer_syntax=uids.DICOS_EXPLICIT_VR_LE_EXTENDED)
+    pair = parties(STUDY_ROOT, transfer_syntax="1.2.3")
     with pytest.raises(flows.ContextNotAccepted, match="none was proposed"):
         Find(pair.uses, WORKLIST, b"identifier")
     with pytest.raises(DataSetError, match="no codec"):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from dicos_proto.dicos.codecs import FrameLayout
 from dicos_transports.files.coding import FrameCoder, coded
+
+SMALL = FrameLayout(rows=2, columns=2, bits_allocated=16, bits_stored=16)
 
 
 @dataclass
@@ -18,6 +22,7 @@ class Work:
 
     number: int
     after: threading.Event | None = None
+    layout: FrameLayout = SMALL
 
     def run(self) -> tuple[bytes, ...]:
         if self.after is not None:
@@ -57,6 +62,33 @@ def test_a_slow_frame_holds_up_only_what_follows_it() -> None:
         found = [bytes(one) for one in made] + [bytes(one) for one in coder.drain()]
         thread.join()
     assert found == [b"[%d]" % number for number in range(40)]
+
+
+@pytest.mark.parametrize(("rows", "most"), [(1000, 25), (8000, 3), (15_000, 2)])
+def test_fewer_large_frames_wait(rows: int, most: int) -> None:
+    """In 8 threads 24 may wait, but of 128 MB two, and of 450 MB one."""
+    slow = threading.Event()
+    taken: list[int] = []
+    large = FrameLayout(rows=rows, columns=rows, bits_allocated=16, bits_stored=16)
+
+    def items() -> Iterator[Any]:
+        for number in range(30):
+            taken.append(number)
+            yield Work(number, slow, large)
+
+    with FrameCoder(8) as coder:
+        made: list[bytes] = []
+        thread = threading.Thread(target=lambda: made.extend(map(bytes, coder.put(items()))))
+        thread.start()
+        until = time.monotonic() + 60
+        while len(taken) < most and time.monotonic() < until:
+            time.sleep(0.005)
+        thread.join(0.1)
+        assert len(taken) == most
+        slow.set()
+        thread.join()
+        made += map(bytes, coder.drain())
+    assert made == [b"[%d]" % number for number in range(30)]
 
 
 def test_what_a_frame_raises_is_raised() -> None:

@@ -185,6 +185,21 @@ def test_compressed_frames_give_the_same_picture(tmp_path: Path, syntax: str) ->
     assert np.array_equal(drawn(Scan.read(compressed(ct, tmp_path / "ct.dcs", syntax))), drawn(Scan.of(ct)))
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+def test_frames_of_fewer_bits_than_are_allocated(tmp_path: Path, dtype: str) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
+    volume = np.zeros((3, 20, 30), dtype)
+    volume[1, 5:10, 5:10] = -1000 if dtype == "int16" else 4000
+    ct = CT.new(volume, ooi_id="BAG-1", stamp=new_stamp())
+    ct.dataset.BitsStored, ct.dataset.HighBit = 12, 11
+    frames = [
+        imagecodecs.jpeg8_encode(one.view("u2") & 0xFFF, lossless=True, predictor=1, bitspersample=12)
+        for one in volume
+    ]  # fmt: skip
+    path = with_pixels(ct.dataset, tmp_path / "ct.dcs", uids.JPEG_LOSSLESS_SV1, encapsulate(frames))
+    assert np.array_equal(np.stack(list(Scan.read(path))), volume)
+
+
 def test_one_frame_may_have_several_fragments(tmp_path: Path) -> None:
     pytest.importorskip("imagecodecs", reason="imagecodecs is not installed")
     image = dx()

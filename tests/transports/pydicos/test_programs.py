@@ -165,8 +165,8 @@ def test_client_certificates_are_required(tmp_path: Path) -> None:
         assert server.text.count("received") == 1
 
 
-def test_the_three_pitfalls(tmp_path: Path) -> None:
-    """Checking the results is one of them: `ConnectToServer` says why it fails."""
+def test_the_pitfall_of_results_that_are_not_checked(tmp_path: Path) -> None:
+    """`ConnectToServer` says why it fails. `test_settings` has the other two: timeouts, and large data."""
     port = free_port()
     said = run(tmp_path, "client", source_of("parameters", port))
     assert said.startswith("Connection failed:")

@@ -18,6 +18,7 @@ import pydicom
 
 from dicos_proto.conversation.flows import AssociationError
 from dicos_proto.data import decode_object
+from dicos_proto.errors import LocalProtocolError
 from dicos_proto.registry import uids
 from dicos_proto.upper_layer.negotiation import UNCOMPRESSED, propose
 from dicos_proto.upper_layer.policy import AcceptPolicy
@@ -95,7 +96,7 @@ class Running:
         try:
             return [send_file(session, inspect(path)).status for path in paths]
         finally:
-            with suppress(AssociationError):  # a station that is killed does not answer the release
+            with suppress(AssociationError, LocalProtocolError):  # the station may have been killed
                 session.release()
 
     def post(self, content: bytes | Iterator[bytes], **headers: str) -> httpx2.Response:

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 pytest.importorskip("PIL")
 from dicos_proto.dicos import CT, DX, Threat
+from dicos_proto.registry import uids
 from dicos_transports.dicos import stamp, write_file
 from dicos_transports.files import Part10Error
 from dicos_transports.screening import CannotRecognise, Scan, child
 from dicos_transports.screening.detector import _joined, _runs, recognise
+from dicos_transports.screening.header import NotAScan, read_header
 from tests.transports.screening.stations import HERE, scan_file
 
 
@@ -142,3 +144,17 @@ def test_a_scan_that_cannot_be_read_gets_a_report(tmp_path: Path) -> None:
     child.Answering().abort(str(tmp_path / "scan.dcs"), str(tmp_path / "a.dcs"), "x", "NOT_REVIEWED", header)
     report = read_file(tmp_path / "a.dcs")
     assert (report.ooi_id, report.dataset.AbortFlag) == ("BAG-1", "ABORT")
+
+
+@pytest.mark.parametrize("frames", [1, 9, 47, 48, 50, 57, 58, 256])
+@pytest.mark.parametrize("syntax", [uids.EXPLICIT_VR_LE, uids.IMPLICIT_VR_LE])
+def test_a_number_of_frames_may_look_like_a_digit(tmp_path: Path, frames: int, syntax: str) -> None:
+    """Number of Frames is US in DICOS: 48 has the byte of the digit 0."""
+    made = CT.new(np.zeros((frames, 2, 3), np.uint16), ooi_id="BAG-1", stamp=stamp())
+    write_file(made, tmp_path / "ct.dcs", transfer_syntax=syntax)
+    assert read_header(tmp_path / "ct.dcs").ooi_id == "BAG-1"
+    if syntax == uids.EXPLICIT_VR_LE:  # in implicit VR the number might be text
+        made.dataset[0x7FE00010].value = bytes(12 * frames - 2)
+        write_file(made, tmp_path / "short.dcs", transfer_syntax=syntax)
+        with pytest.raises(NotAScan, match="bytes of pixel data where"):
+            read_header(tmp_path / "short.dcs")

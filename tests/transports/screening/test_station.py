@@ -275,14 +275,14 @@ def test_a_destination_that_refuses_is_asked_again(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Path:
-    """A file system with room for 3 MB."""
+    """A file system with room for 8 MB."""
     import subprocess
 
     folder = tmp_path / "disk"
     folder.mkdir()
     if os.geteuid() or not shutil.which("mount"):
         pytest.skip("only root can mount a small file system")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)], check=False)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)], check=False)
     if done.returncode:
         pytest.skip("no file system can be mounted here")
     yield folder
@@ -300,7 +300,7 @@ def test_a_full_disk_refuses_and_loses_nothing(tmp_path: Path, small_disk: Path)
             running.done(1)
             filler = small_disk / "filler"
             with pytest.raises(OSError, match="No space"):
-                filler.write_bytes(bytes(4 << 20))
+                filler.write_bytes(bytes(10 << 20))
             assert running.store(large) == [0xA700]
             answer = running.post(large.read_bytes())
             assert answer.status_code == 507
@@ -326,7 +326,7 @@ def test_a_disk_that_fills_up_after_a_scan_was_acknowledged_delays_its_report(tm
         filler = small_disk / "filler"
         assert running.store(scan_file(tmp_path, 1)) == [0]
         with pytest.raises(OSError, match="No space"):
-            filler.write_bytes(bytes(4 << 20))
+            filler.write_bytes(bytes(10 << 20))
         until(lambda: "no space left" in running.said.lower())
         assert goal.reports == []
         filler.unlink()

@@ -2,7 +2,8 @@
 
 Each destination has a thread and an association of its own, and goes at its own speed. All of them send views of the
 same memory: what a slow one holds beyond that is what its association may queue (`Limits.queued`), and a dead one costs
-the time of its own deadlines (`Timeouts.connect`, `write_stall`, `response`).
+the time of its own deadlines (`Timeouts.connect`, `association`, `write_stall`, `response`), and `artim` if it does
+not close the connection after that.
 
 Knows: destinations, outcomes. Must not know: how an object is encoded. Invariants: one outcome for each destination,
 also if another one fails.

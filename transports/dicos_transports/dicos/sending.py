@@ -20,7 +20,9 @@ from dicos_proto.conversation import flows
 from dicos_proto.data import DataSetError
 from dicos_proto.dicos import DicosObject
 from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces, size_of
+from dicos_proto.dicos.errors import BadValue
 from dicos_proto.dicos.profile import COMPRESSED, UNCOMPRESSED, Compression, transfer_syntaxes
+from dicos_proto.dicos.values import text
 from dicos_proto.limits import Limits
 from dicos_proto.registry.uids import DICOS_EXPLICIT_VR_LE_EXTENDED, EXPLICIT_VR_LE
 from dicos_proto.wire import Buffer
@@ -60,13 +62,20 @@ class Encoded:
 
     @property
     def sop_class_uid(self) -> str:
-        """The SOP class of the object."""
-        return str(self._dataset.SOPClassUID)
+        """The SOP class of the object. Raises `BadValue` if there is none or more than one."""
+        return self._uid(0x00080016)
 
     @property
     def sop_instance_uid(self) -> str:
-        """The SOP instance of the object, which several sections of one CT have in common."""
-        return str(self._dataset.SOPInstanceUID)
+        """The SOP instance of the object, which several sections of one CT have in common. Raises `BadValue` if there
+        is none or more than one."""
+        return self._uid(0x00080018)
+
+    def _uid(self, tag: int) -> str:
+        found = text(self._dataset, tag)
+        if found is None:
+            raise BadValue("is missing", tag)
+        return found
 
     @property
     def transfer_syntaxes(self) -> tuple[str, ...]:

@@ -4,8 +4,9 @@ Theory of operation: a `FrameCoder` takes the items of a `PixelTranscoder`. Byte
 pool of threads, which runs truly parallel, because the codecs release the interpreter. Results come out in the order in
 which the items went in. When more items wait than the look-ahead allows, the caller waits for the first of them.
 
-Knows: threads. Must not know: codecs, data sets, files. Invariants: at most `ahead` frames are in work or wait, so that
-memory is a few frames for each thread; no thread is started for less than two frames; none is left after `close`.
+Knows: threads. Must not know: codecs, data sets, files. Invariants: at most `ahead` frames are in work or wait, fewer
+if they are large, so that memory is a few frames for each thread; no thread is started for less than two frames; none
+is left after `close`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ __all__ = ["FrameCoder", "coded"]
 _MOST_THREADS: Final = 8
 _AHEAD: Final = 3
 """Items for each thread that are in work or wait: one in work, one done, one to go on with."""
+_MOST_AHEAD: Final = 256 << 20
+"""Native bytes of the frames that are in work or wait. Stops: 20 MB of RLE that take 2.5 GB in eight threads."""
 
 
 class FrameCoder:
@@ -54,6 +57,8 @@ class FrameCoder:
             if not self._waiting and isinstance(item, bytes | bytearray | memoryview):
                 yield item
                 continue
+            if not isinstance(item, bytes | bytearray | memoryview):
+                self._ahead = min(self._ahead, max(1, _MOST_AHEAD // item.layout.size))
             begun = self._begun(item)
             self._waiting.append(begun)
             while self._waiting and (len(self._waiting) > self._ahead or _is_ready(self._waiting[0])):

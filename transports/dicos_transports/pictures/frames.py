@@ -26,9 +26,9 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from dicos_proto.data import DataSetError, Walker, decode_object, encoding
-from dicos_proto.dicos.codecs import DECODED, CodecError, FrameLayout, decode
+from dicos_proto.dicos.codecs import DECODED, CodecError, decode
 from dicos_proto.dicos.errors import DicosError
-from dicos_proto.dicos.pixels import ELEMENTS, Layout, layout_of
+from dicos_proto.dicos.pixels import ELEMENTS, Layout, frame_of, layout_of
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
 from dicos_proto.wire import Buffer
@@ -77,11 +77,9 @@ class FramesOfFile:
         rows, columns, dtype = self.layout.rows, self.layout.columns, self.layout.dtype
         if self.is_native:
             return np.frombuffer(data, dtype).reshape(rows, columns)
-        bits = 8 * dtype.itemsize
         try:
-            layout = FrameLayout(rows=rows, columns=columns, bits_allocated=bits, bits_stored=bits)
-            native = decode(data, layout, self.transfer_syntax)
-        except CodecError as error:
+            native = decode(data, frame_of(self.dataset, self.layout), self.transfer_syntax)
+        except (CodecError, DicosError) as error:
             raise Part10Error(self.path, f"frame {number} cannot be decompressed: {error}") from None
         return np.frombuffer(native, dtype).reshape(rows, columns)
 

@@ -17,6 +17,12 @@ from typing import Any, Final
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserIdentity, UserIdentityType
 from dicos_proto.upper_layer.policy import IdentityVerdict
 
+<<<<<<< HEAD
+from .calls import is_later
+=======
+from .calls import described
+>>>>>>> review-lines
+
 __all__ = ["Access", "Demand"]
 
 _NAME: Final = UserIdentityType.USERNAME
@@ -32,10 +38,12 @@ class Demand(Enum):
 
 
 class Access:
-    """The policy of one server. `ask`: the method of the user's object with that name, None if it has none."""
+    """The policy of one server. `ask`: the method of the user's object with that name, None if it has none; what it
+    raises is a refusal. `note`: gets a line about that."""
 
-    def __init__(self, ask: Callable[[str], Callable[..., Any] | None]) -> None:
+    def __init__(self, ask: Callable[[str], Callable[..., Any] | None], note: Callable[[str], None]) -> None:
         self._ask = ask
+        self._note = note
         self.demand = Demand.NOTHING
         self.application_names = False
         self.applications: frozenset[str] = frozenset()
@@ -52,7 +60,11 @@ class Access:
             return True
         asked = self._ask("OnAuthenticateClientApplicationName")
         if asked is not None:
-            return bool(asked(name))
+<<<<<<< HEAD
+            return _says_yes(asked(name))
+=======
+            return self._says(asked, name)
+>>>>>>> review-lines
         return not self.applications or name in self.applications
 
     def knows_user(self, name: str) -> bool:
@@ -61,17 +73,32 @@ class Access:
             return False
         asked = self._ask("OnAuthenticateUserName") or self._ask("OnIsUserNameValid")
         if asked is not None and not self.users:
-            return bool(asked(name))
+<<<<<<< HEAD
+            return _says_yes(asked(name))
+=======
+            return self._says(asked, name)
+>>>>>>> review-lines
         return bool(name) and (not self.users or self.users.get(name, "") is None)
 
     def knows_passcode(self, name: str, passcode: str) -> bool:
         """Returns True if a client with this user name and passcode may connect."""
         asked = self._ask("OnAuthenticateUserNameAndPasscode")
         if asked is not None and not self.users:
-            return bool(asked(name, passcode))
+<<<<<<< HEAD
+            return _says_yes(asked(name, passcode))
+=======
+            return self._says(asked, name, passcode)
+>>>>>>> review-lines
         known = self.users.get(name)
         same = hmac.compare_digest((known or "").encode(), passcode.encode())
         return known is not None and same
+
+    def _says(self, asked: Callable[..., Any], *arguments: str) -> bool:
+        try:
+            return bool(asked(*arguments))
+        except Exception as error:  # the method's own
+            self._note(described(getattr(asked, "__name__", "a method for users"), error))
+            return False
 
     def verdict(self, request: AssociateRequest) -> IdentityVerdict:
         """Decides about the user of a request: the `identify` of a server."""
@@ -93,3 +120,8 @@ class Access:
                 return self.knows_user(name)
             return self.knows_passcode(name, identity.secondary.decode("utf-8", "replace"))
         return False
+
+
+def _says_yes(answer: object) -> bool:
+    """A coroutine, which is true as a value, has not decided anything yet."""
+    return not is_later(answer) and bool(answer)

@@ -7,12 +7,19 @@ raises ends that call alone; the calls of one session come one after the other, 
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["CallFailed", "Calls", "Device", "fitting"]
+<<<<<<< HEAD
+__all__ = ["CallFailed", "Calls", "Device", "fitting", "is_in_call", "is_later"]
+
+_here = threading.local()
+=======
+__all__ = ["CallFailed", "Calls", "Device", "described", "fitting"]
+>>>>>>> review-lines
 
 
 class CallFailed(Exception):
@@ -60,19 +67,37 @@ class Calls:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="DcsServer callback")
 
     def has(self, name: str) -> bool:
-        """Returns True if the object has this method."""
-        return callable(getattr(self._callback(), name, None))
+        """Returns True if the object has this method, or fails to say so: then `call` raises `CallFailed`."""
+        try:
+            return callable(getattr(self._callback(), name, None))
+        except Exception:  # of a property or `__getattr__`
+            return True
 
     def call(self, name: str, *arguments: object) -> Any:
         """Calls a method with as many of the arguments as it takes, and waits for its result. None if the object has no
-        such method. Raises `CallFailed`."""
-        method = getattr(self._callback(), name, None)
-        if not callable(method):
+        such method. Raises `CallFailed`, also for a coroutine or a generator, of which nothing has run."""
+        if not self.has(name):
             return None
+<<<<<<< HEAD
+        future = self._executor.submit(self._called, name, arguments)
+        error = future.exception()
+        if error is not None:  # the method's own, SystemExit too: it must not end the session's thread
+            raise CallFailed(f"{name} raised {type(error).__name__}{_place(error)}") from error
+        result = future.result()
+        if is_later(result):
+            raise CallFailed(f"{name} returned a {type(result).__name__}: it has to be a plain method")
+        return result
+
+    def _called(self, name: str, arguments: tuple[object, ...]) -> Any:
+        _here.in_call = True
+        method = getattr(self._callback(), name)
+        return method(*fitting(method, arguments))
+=======
         try:
             return self._executor.submit(method, *fitting(method, arguments)).result()
         except Exception as error:  # the method's own
-            raise CallFailed(f"{name} raised {type(error).__name__}{_place(error)}") from error
+            raise CallFailed(described(name, error)) from error
+>>>>>>> review-lines
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +106,20 @@ class Calls:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._executor.shutdown()
+
+
+def is_in_call() -> bool:
+    """Returns True in the thread of a callback's method."""
+    return getattr(_here, "in_call", False)
+
+
+def is_later(result: object) -> bool:
+    """Returns True for what a method gives that has not done its work: a coroutine or a generator, which is closed."""
+    if not (inspect.isawaitable(result) or inspect.isgenerator(result) or inspect.isasyncgen(result)):
+        return False
+    if inspect.iscoroutine(result):
+        result.close()  # or Python would warn that nobody has awaited it
+    return True
 
 
 def fitting(method: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[object, ...]:
@@ -95,8 +134,11 @@ def fitting(method: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[
     return arguments[:taken]
 
 
-def _place(error: BaseException) -> str:
+def described(name: str, error: BaseException) -> str:
+    """Returns what the method of this name raised and where, without the text of the exception, which may hold what was
+    received."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    where = "" if trace is None else f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}"
+    return f"{name} raised {type(error).__name__}{where}"

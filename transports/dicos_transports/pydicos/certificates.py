@@ -68,7 +68,7 @@ class Certificates:
                 self.use(file, *words[:2], client=client)
             else:
                 self.trust_file(file)
-        except TLSConfigError as error:
+        except (TLSConfigError, TypeError, ValueError) as error:  # also for what cannot be a path
             note(log, str(error))
             return str(error)
         return ""

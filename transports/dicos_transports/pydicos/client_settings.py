@@ -19,7 +19,7 @@ from dicos_proto.upper_layer.pdu_types import UserInformation
 from ..options import ConnectOptions
 from .certificates import Certificates
 from .flags import RESULT_DCSCLIENT, Result
-from .negotiating import compression_of, is_port, is_positive, title_fault
+from .negotiating import LONGEST_TIME, compression_of, is_port, is_time, title_fault
 from .texts import ErrorLog, Text
 
 __all__ = ["ClientSettings"]
@@ -52,8 +52,14 @@ class Settings:
     def timeouts(self) -> Timeouts:
         read, write = self.read / 1000, self.write / 1000
         return Timeouts(
-            association=read, response=read, release=read, pdu=read, message=read, connect=write, write_stall=write
-        )
+<<<<<<< HEAD
+            association=read, response=read, release=read, pdu=read, message=read, connect=write, write_stall=write,
+            artim=min(read, 30),  # after an abort, a peer that does not close is waited for as long
+=======
+            association=read, response=read, release=read, artim=read, pdu=read, message=read,
+            connect=write, write_stall=write,
+>>>>>>> review-lines
+        )  # fmt: skip
 
     @property
     def compression(self) -> Compression:
@@ -156,8 +162,8 @@ class ClientSettings(ABC):
         return self._settings.write
 
     def _set_timeout(self, which: str, milliseconds: int) -> bool:
-        if not is_positive(milliseconds):
-            return self._failed(f"{which} timeout of {milliseconds!a} ms; more than 0")
+        if not is_time(milliseconds):
+            return self._failed(f"{which} timeout of {milliseconds!a} ms; 1 to {LONGEST_TIME}")
         if which == "read":
             self._settings.read = int(milliseconds)
         else:

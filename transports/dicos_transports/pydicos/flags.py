@@ -6,6 +6,7 @@ Knows: names and numbers of the original. Must not know: networks, objects.
 from __future__ import annotations
 
 from enum import IntEnum, IntFlag
+from operator import index
 
 from dicos_proto.dicos.profile import Family
 
@@ -58,7 +59,10 @@ def family_of(kinds: int) -> Family:
     >>> family_of(SOPCLASSUID.enumSopCTTDR) == Family.CT | Family.TDR
     True
     """
-    number = int(kinds)
+    try:
+        number = index(kinds)
+    except TypeError:
+        number = 0
     if not 0 < number <= SOPCLASSUID.enumSopAll:
-        raise ValueError(f"kinds of objects {number}; a number of SOPCLASSUID from 1 to 255")
+        raise ValueError(f"kinds of objects {kinds!a:.40}; a number of SOPCLASSUID from 1 to 255")
     return Family(number)

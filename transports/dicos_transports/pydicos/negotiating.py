@@ -9,10 +9,12 @@ from dicos_proto.dicos.profile import SOP_CLASSES, Compression, Family
 
 from ..sessions.base import BaseSession
 
-__all__ = ["LONGEST_TITLE", "compression_of", "families_without", "is_port", "is_positive", "title_fault"]
+__all__ = ["LONGEST_TIME", "LONGEST_TITLE", "compression_of", "families_without", "is_port", "is_time", "title_fault"]
 
 LONGEST_TITLE = 16
 """Characters of an application name [PS3.5 6.2, AE]."""
+LONGEST_TIME = 2**31 - 1
+"""Milliseconds, as many as the original's numbers hold: 24 days."""
 
 
 def title_fault(title: str) -> str:
@@ -31,9 +33,9 @@ def is_port(number: object, least: int = 1) -> bool:
     return isinstance(number, int) and least <= number < 65536
 
 
-def is_positive(number: object) -> bool:
-    """Returns True for a time."""
-    return isinstance(number, int | float) and number > 0
+def is_time(milliseconds: object) -> bool:
+    """Returns True for a time in milliseconds: 1 to `LONGEST_TIME`."""
+    return isinstance(milliseconds, int | float) and 1 <= milliseconds <= LONGEST_TIME
 
 
 def compression_of(*, first: bool, never: bool) -> Compression:

@@ -41,7 +41,7 @@ from ..blocking import EchoRequest, Session, StoreRequest, serve
 from ..blocking.server import Server
 from ..dicos import receive
 from ..tls import TLSConfigError
-from .calls import CallFailed, Calls, Device
+from .calls import CallFailed, Calls, Device, is_in_call
 from .flags import RETRIEVE_METHOD, SOPCLASSUID
 from .loaders import loader_of
 from .loading import Loader
@@ -63,6 +63,8 @@ class _Link:
     device: Device
     end: int
     """The descriptor that ends every wait of its thread once something is written to it."""
+    ended: bool = False
+    """True once it is written to."""
 
 
 class DcsServer(ServerSettings):
@@ -126,9 +128,12 @@ class DcsServer(ServerSettings):
         return True
 
     def StopListening(self) -> bool:
-        """Stops: sessions may finish what is under way, for up to ten seconds. Waits for them and for the callbacks."""
+        """Stops: sessions may finish what is under way, for up to ten seconds. Waits for them and for the callbacks; in
+        a callback it does not wait, because its own session cannot end before it returns."""
         server, self._server = self._server, None
-        if server is not None:
+        if server is not None and is_in_call():
+            threading.Thread(target=server.close, name="DcsServer stop").start()
+        elif server is not None:
             server.close()
         return server is not None
 
@@ -168,9 +173,11 @@ class DcsServer(ServerSettings):
     def TerminateConnectionWithDevice(self, dsIP: str) -> bool:
         """Aborts the sessions with this address (A-ABORT). Returns False if there are none."""
         with self._lock:
-            ends = [one.end for one in self._links.values() if one.device == str(dsIP)]
-            for end in ends:
-                os.write(end, b"x")
+            ends = [one for one in self._links.values() if one.device == str(dsIP)]
+            for one in ends:
+                if not one.ended:
+                    os.write(one.end, b"x")
+                    one.ended = True
         return bool(ends) or self._failed("no session with that address is open")
 
     # -- inside --------------------------------------------------------------------------------------------------
@@ -244,9 +251,14 @@ class DcsServer(ServerSettings):
         except CallFailed as error:
             self._log.add(str(error))
             return status.PROCESSING_FAILURE
-        if result is None or result:
+        try:
+            good = result is None or bool(result)
+        except Exception:  # of an array of several elements, for example
+            good = False
+        if good:
             return status.SUCCESS
-        self._log.add(f"{name} returned {result!a} for an object of {device}")
+        shown = ascii(result) if isinstance(result, int | float | str) else f"a {type(result).__name__}"
+        self._log.add(f"{name} returned {shown:.100} for an object of {device}")
         return status.PROCESSING_FAILURE
 
     @contextmanager

@@ -19,7 +19,7 @@ from dicos_proto.upper_layer.policy import AcceptPolicy
 from .access import Access, Demand
 from .certificates import Certificates
 from .flags import family_of
-from .negotiating import compression_of, is_port, is_positive, title_fault
+from .negotiating import LONGEST_TIME, compression_of, is_port, is_time, title_fault
 from .texts import ErrorLog, Text, note
 
 __all__ = ["ServerSettings"]
@@ -43,7 +43,7 @@ class ServerSettings(ABC):
         self._ciphers = "best-practices"
         self._callback: object = None
         self._authority: object = None
-        self._access = Access(self._ask)
+        self._access = Access(self._ask, self._log.add)
 
     @abstractmethod
     def IsActivelyAcceptingConnections(self) -> bool:
@@ -117,7 +117,7 @@ class ServerSettings(ABC):
         else:
             try:
                 classes = sop_classes(family_of(uid))
-            except (TypeError, ValueError):
+            except ValueError:
                 return self._failed(f"{uid!a}: a kind of SOPCLASSUID or a UID")
         return self._set("_classes", tuple(dict.fromkeys((*self._classes, *classes))))
 
@@ -227,8 +227,8 @@ class ServerSettings(ABC):
         return True
 
     def _set_timeout(self, name: str, milliseconds: int) -> bool:
-        if not is_positive(milliseconds):
-            return self._failed(f"timeout of {milliseconds!a} ms; more than 0")
+        if not is_time(milliseconds):
+            return self._failed(f"timeout of {milliseconds!a} ms; 1 to {LONGEST_TIME}")
         return self._set(name, int(milliseconds))
 
     def _failed(self, why: str) -> bool:

@@ -68,7 +68,7 @@ class Header:
 class _Look(Walker):
     """Keeps the values of some elements of the data set itself."""
 
-    __slots__ = ("_big", "encapsulated", "found", "pixels")
+    __slots__ = ("_big", "_frames_vr", "encapsulated", "found", "pixels")
 
     def __init__(self, transfer_syntax: str, size: int) -> None:
         known = encoding(transfer_syntax)
@@ -78,6 +78,7 @@ class _Look(Walker):
             tokens=True,
         )  # fmt: skip
         self._big = not known.little
+        self._frames_vr: bytes | None = None
         self.found: dict[int, bytes] = {}
         self.pixels: int | None = None
         self.encapsulated = False
@@ -87,6 +88,8 @@ class _Look(Walker):
             return
         if tag in _WANTED and length <= WHOLE:
             self.found[tag] = bytes(data[at : at + length])
+            if tag == _FRAMES:
+                self._frames_vr = vr
         elif tag in _PIXELS:
             self.pixels = length
 
@@ -95,14 +98,20 @@ class _Look(Walker):
             self.pixels, self.encapsulated = 0, True
 
     def number(self, tag: int) -> int | None:
-        """An unsigned number, in 16 bits or as text: Number of Frames is US in DICOS and IS in DICOM."""
-        value = self.found.get(tag)
-        if value is None:
-            return None
-        text = value.strip(b" \0")
-        if tag == _FRAMES and text.isdigit():
-            return int(text)
+        """An unsigned number in 16 bits."""
+        value = self.found.get(tag, b"")
         return int.from_bytes(value, "big" if self._big else "little") if len(value) == 2 else None
+
+    def frames(self) -> list[int]:
+        """The possible values of Number of Frames, which is US in DICOS and IS in DICOM: one if the value
+        representation is written, up to two in implicit VR, 1 if there is none."""
+        if _FRAMES not in self.found:
+            return [1]
+        text, number = self.found[_FRAMES].strip(b" \0"), self.number(_FRAMES)
+        found = [] if number is None or self._frames_vr == b"IS" else [number]
+        if self._frames_vr != b"US" and text.isdigit():
+            found.append(int(text))
+        return found
 
 
 def read_header(path: Path) -> Header:
@@ -145,15 +154,16 @@ def _walk(file: Part10File) -> _Look:
 
 
 def _check_pixels(look: _Look) -> None:
-    rows, columns, frames, bits = (look.number(tag) for tag in (_ROWS, _COLUMNS, _FRAMES, _BITS))
+    rows, columns, bits = (look.number(tag) for tag in (_ROWS, _COLUMNS, _BITS))
     for tag, value in ((_ROWS, rows), (_COLUMNS, columns), (_BITS, bits)):
         if not value:
             raise NotAScan(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{shown(tag)} is missing or 0")
-    if _FRAMES in look.found and not frames:
-        raise NotAScan(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{shown(_FRAMES)} is 0")
+    frames = [count for count in look.frames() if count]
+    if not frames:
+        raise NotAScan(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{shown(_FRAMES)} is 0 or not a number")
     if look.pixels is None:
         raise NotAScan(status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, "no pixel data")
-    needed = (rows or 0) * (columns or 0) * (frames or 1) * ((bits or 0) // 8)
+    needed = (rows or 0) * (columns or 0) * min(frames) * ((bits or 0) // 8)
     if not look.encapsulated and look.pixels < needed:
         raise NotAScan(
             status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{look.pixels} bytes of pixel data where {needed} are needed"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["LOG", "Admitted", "Intake", "StoreSink", "Upload", "Watch"]
 
 LOG: Final = logging.getLogger("dicos.screening")
-SYNC_EVERY: Final = 32 << 20
+SYNC_EVERY: Final = 8 << 20
 """Bytes after which the disk is asked to take what has arrived, so that little is left to wait for at the end."""
 STABLE: Final = 1.0
 """Seconds that a watched file has to be unchanged before it is taken."""
