@@ -17,11 +17,7 @@ from typing import Any, Final
 from dicos_proto.upper_layer.pdu_types import AssociateRequest, UserIdentity, UserIdentityType
 from dicos_proto.upper_layer.policy import IdentityVerdict
 
-<<<<<<< HEAD
-from .calls import is_later
-=======
-from .calls import described
->>>>>>> review-lines
+from .calls import described, is_later
 
 __all__ = ["Access", "Demand"]
 
@@ -60,11 +56,7 @@ class Access:
             return True
         asked = self._ask("OnAuthenticateClientApplicationName")
         if asked is not None:
-<<<<<<< HEAD
-            return _says_yes(asked(name))
-=======
             return self._says(asked, name)
->>>>>>> review-lines
         return not self.applications or name in self.applications
 
     def knows_user(self, name: str) -> bool:
@@ -73,29 +65,21 @@ class Access:
             return False
         asked = self._ask("OnAuthenticateUserName") or self._ask("OnIsUserNameValid")
         if asked is not None and not self.users:
-<<<<<<< HEAD
-            return _says_yes(asked(name))
-=======
             return self._says(asked, name)
->>>>>>> review-lines
         return bool(name) and (not self.users or self.users.get(name, "") is None)
 
     def knows_passcode(self, name: str, passcode: str) -> bool:
         """Returns True if a client with this user name and passcode may connect."""
         asked = self._ask("OnAuthenticateUserNameAndPasscode")
         if asked is not None and not self.users:
-<<<<<<< HEAD
-            return _says_yes(asked(name, passcode))
-=======
             return self._says(asked, name, passcode)
->>>>>>> review-lines
         known = self.users.get(name)
         same = hmac.compare_digest((known or "").encode(), passcode.encode())
         return known is not None and same
 
     def _says(self, asked: Callable[..., Any], *arguments: str) -> bool:
         try:
-            return bool(asked(*arguments))
+            return _says_yes(asked(*arguments))
         except Exception as error:  # the method's own
             self._note(described(getattr(asked, "__name__", "a method for users"), error))
             return False

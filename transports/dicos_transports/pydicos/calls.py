@@ -13,13 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-<<<<<<< HEAD
-__all__ = ["CallFailed", "Calls", "Device", "fitting", "is_in_call", "is_later"]
+__all__ = ["CallFailed", "Calls", "Device", "described", "fitting", "is_in_call", "is_later"]
 
 _here = threading.local()
-=======
-__all__ = ["CallFailed", "Calls", "Device", "described", "fitting"]
->>>>>>> review-lines
 
 
 class CallFailed(Exception):
@@ -78,11 +74,10 @@ class Calls:
         such method. Raises `CallFailed`, also for a coroutine or a generator, of which nothing has run."""
         if not self.has(name):
             return None
-<<<<<<< HEAD
         future = self._executor.submit(self._called, name, arguments)
         error = future.exception()
         if error is not None:  # the method's own, SystemExit too: it must not end the session's thread
-            raise CallFailed(f"{name} raised {type(error).__name__}{_place(error)}") from error
+            raise CallFailed(described(name, error)) from error
         result = future.result()
         if is_later(result):
             raise CallFailed(f"{name} returned a {type(result).__name__}: it has to be a plain method")
@@ -92,12 +87,6 @@ class Calls:
         _here.in_call = True
         method = getattr(self._callback(), name)
         return method(*fitting(method, arguments))
-=======
-        try:
-            return self._executor.submit(method, *fitting(method, arguments)).result()
-        except Exception as error:  # the method's own
-            raise CallFailed(described(name, error)) from error
->>>>>>> review-lines
 
     def __enter__(self) -> Self:
         return self

@@ -52,13 +52,8 @@ class Settings:
     def timeouts(self) -> Timeouts:
         read, write = self.read / 1000, self.write / 1000
         return Timeouts(
-<<<<<<< HEAD
             association=read, response=read, release=read, pdu=read, message=read, connect=write, write_stall=write,
             artim=min(read, 30),  # after an abort, a peer that does not close is waited for as long
-=======
-            association=read, response=read, release=read, artim=read, pdu=read, message=read,
-            connect=write, write_stall=write,
->>>>>>> review-lines
         )  # fmt: skip
 
     @property
