@@ -86,7 +86,7 @@ def demonstrate(station: dict[str, Any]) -> int:
     heading("Pictures")
     for scan in found:
         shutil.copy(f"station/pictures/{scan['id']}.png", f"{scan['ooi_id']}.png")
-        print(f"{scan['ooi_id']}.png")
+        print(Path(f"{scan['ooi_id']}.png").resolve())
     right = [scan["decision"] for scan in found] == ["ALARM" if threat else "CLEAR" for threat in BAGS.values()]
     return compare() or failed or int(not right or len(reports) != len(BAGS))
 

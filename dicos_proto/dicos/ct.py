@@ -143,6 +143,8 @@ class CT(VolumeObject):
         """
         if kind not in CLASSES_OF:
             raise ValueError(f"a CT of another kind than {', '.join(CLASSES_OF)}")
+        if len(rescale) != 3:
+            raise ValueError(f"a rescale of {len(rescale)} values; 3 are needed: slope, intercept, unit")
         slope, intercept, unit = rescale
         place = Place(
             spacing=spacing, position=position, orientation=tuple(orientation), slope=slope, intercept=intercept,

@@ -90,12 +90,15 @@ class Geometry:
     @classmethod
     def of(cls, dataset: Dataset) -> Geometry:
         """Returns the geometry of a CT, DX or AIT data set, or of a plain DICOM image. Attributes that are missing or
-        empty have the defaults of this class. Raises `GeometryError`.
+        empty have the defaults of this class. Raises `GeometryError`, TypeError for a view in place of its data set.
 
         The direction of the frames is that from the position of the first one to that of the second one, if both are
         given, and at right angles to rows and columns otherwise. An object may have several sections; the geometry is
         that of the first one.
         """
+        if hasattr(dataset, "dataset"):
+            kind = type(dataset).__name__
+            raise TypeError(f"Geometry.of: a {kind} in place of its data set; write Geometry.of(scan.dataset)")
         found = _Found(dataset)
         right, down = found.orientation()
         deep = _cross(right, down)

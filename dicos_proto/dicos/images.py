@@ -92,7 +92,7 @@ def fill_image(
 ) -> None:
     """Sets the attributes of an image. Raises TypeError for one that is not unsigned or a float, ValueError."""
     if intent not in INTENTS:
-        raise ValueError(f"another intent than {', '.join(INTENTS)}")
+        raise ValueError(f"intent {intent!a}; {', '.join(INTENTS)} are allowed")
     if not 2 <= len(image_type) <= 16:
         raise ValueError(f"an image type of {len(image_type)} values; 2 or more are needed")
     if kind_and_size(image.dtype)[0] == "i" and image.dtype.kind != "u":

@@ -76,7 +76,9 @@ class Family(Flag):
 
 
 class Compression(Enum):
-    """The place of lossless compression among the transfer syntaxes of an association."""
+    """The place of lossless compression among the transfer syntaxes of an association.
+
+    `PREFERRED`: before the uncompressed ones. `ALLOWED`: after them. `FORBIDDEN`: not among them."""
 
     PREFERRED = "preferred"
     ALLOWED = "allowed"
@@ -84,7 +86,10 @@ class Compression(Enum):
 
 
 class Clients(Enum):
-    """The clients that a provider accepts, by the user identity that they present [PS3.7 D.3.3.7]."""
+    """The clients that a provider accepts, by the user identity that they present [PS3.7 D.3.3.7].
+
+    `ANONYMOUS`: those that present none. `NAMED`: those that present a name alone. `NAMED_WITH_PASSCODE`: those
+    that present a name and a passcode."""
 
     ANONYMOUS = "anonymous"
     NAMED = "named"

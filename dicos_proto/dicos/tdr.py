@@ -104,8 +104,8 @@ class TDR(DicosObject):
         the first. `processing_ms`: how long the analysis took, in ms. `image_scale`: of a person's figure on the
         screen. `reports`: those that an aggregate sums up. `axes`: the order in which regions are written.
 
-        Raises ValueError for values that no report can hold: an unknown kind, decision or reason, ALARM without a
-        threat, an operator's report without an operator, texts that are too long.
+        Raises ValueError for values that no report can hold: an unknown kind, decision or reason, an unknown flag
+        without a `decision`, ALARM without a threat, an operator's report without an operator, texts that are too long.
         """
         objects = (scanned,) if isinstance(scanned, DicosObject) else tuple(scanned)
         if not objects:
@@ -263,6 +263,10 @@ def _check_arguments(
     for one in reasons:
         if one not in rules.ABORT_REASONS:
             raise ValueError(f"reason {one!a}; {', '.join(rules.ABORT_REASONS)} are allowed")
+    if decision is None and not reasons:  # it comes from the flags: a misspelt one would make it CLEAR
+        for flag in (said.flag for threat in threats for said in threat.assessments):
+            if flag not in rules.FLAGS:
+                raise ValueError(f"flag {flag!a}; {', '.join(rules.FLAGS)} are allowed")
     if kind == "operator" and operator is None:
         raise ValueError("an operator's report without an operator")
     if decision == "ALARM" and not threats:

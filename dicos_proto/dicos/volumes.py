@@ -141,7 +141,10 @@ def fill_volume(
     Raises TypeError, ValueError.
     """
     if len(image_type) != 4:
-        raise ValueError(f"an image type of {len(image_type)} values; 4 are needed")
+        raise ValueError(
+            f"an image type of {len(image_type)} values; 4 are needed, such as "
+            "('ORIGINAL', 'HIGH ENERGY', 'VOLUME', 'NONE')"
+        )
     stored = [one.volume for one in reversed(sections)]
     store(dataset, np.concatenate(stored) if len(stored) > 1 else stored[0], frames=True)
     frame_type = Dataset()

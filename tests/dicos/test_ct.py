@@ -265,6 +265,7 @@ def test_sections_that_are_none(given: list[Section], error: type[Exception], te
     [
         ({"kind": "odd"}, "a CT of another kind than standard, raw, corrected"),
         ({"image_type": ("ORIGINAL",)}, "an image type of 1 values; 4 are needed"),
+        ({"rescale": (1.0, 0.0)}, "a rescale of 2 values; 3 are needed: slope, intercept, unit"),
         ({"spacing": (0, 1, 1)}, "a spacing that is not positive"),
         ({"spacing": (1, 1)}, "a position or a spacing that is not 3 numbers"),
         ({"position": (0, 0, float("nan"))}, r"Image Position \(0020,0032\) that is not a finite number"),

@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence
 
 from dicos_proto.dicos.geometry import Geometry, GeometryError
 from dicos_proto.dicos.regions import Box, Region, RegionError
+from tests.dicos.reports import new_ct
 
 TILTED = Geometry(
     position=(10, -20, 30), spacing=(0.5, 0.75, 2), right=(0, 1, 0), down=(0, 0, -1), deep=(-1, 0, 0)
@@ -175,6 +176,11 @@ def test_one_point_is_one_voxel_and_points_outside_are_cut_off() -> None:
     for odd in ((1, 2), (nan, 0, 0), (inf, 0, 0), (1e300, 0, 0)):
         with pytest.raises(RegionError, match="a point has three numbers"):
             Geometry().region([odd], shape)
+
+
+def test_a_view_in_place_of_its_data_set_is_named() -> None:
+    with pytest.raises(TypeError, match=r"a CT in place of its data set; write Geometry.of\(scan.dataset\)"):
+        Geometry.of(new_ct())  # type: ignore[arg-type]
 
 
 @given(st.lists(POINTS, min_size=1, max_size=5))

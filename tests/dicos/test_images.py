@@ -100,7 +100,7 @@ def test_a_window_spans_the_values() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"intent": "fun"}, ValueError, "another intent than presentation, processing"),
+        ({"intent": "fun"}, ValueError, "intent 'fun'; presentation, processing are allowed"),
         ({"image_type": ("ORIGINAL",)}, ValueError, "an image type of 1 values; 2 or more are needed"),
         ({"position": (1, 2)}, ValueError, "a position or a spacing that is not 3 numbers"),
         ({"orientation": (1, 1, 1, 1, 1, 1)}, ValueError, "an orientation that is not two unit vectors"),

@@ -168,6 +168,7 @@ def test_odd_values_of_the_scan_do_not_cost_the_report() -> None:
     [
         ({"kind": "human"}, "kind 'human'"), ({"decision": "MAYBE"}, "decision 'MAYBE'"),
         ({"abort": "BORED"}, "reason 'BORED'"), ({"kind": "operator"}, "without an operator"),
+        ({"threats": [Threat(assessments=(Assessment(flag="threat"),))]}, "flag 'threat'; HIGH_THREAT, THREAT"),
         ({"decision": "ALARM", "threats": []}, "ALARM without a threat"),
         ({"threats": [Threat()] * 70_000}, "70000 threats; 65535 are allowed"),
         ({"operator": Operator(id="x", id_type="FACE")}, "ID type 'FACE'"),

@@ -35,9 +35,9 @@ _INTERNAL = {
 """Modules and packages of the engine without a page of their own, and why."""
 _TABLES = {"uid_names", "status_tables"}
 """Modules that are tables and nothing else."""
-_BY_NAME = {"dicos_proto.conversation": {"flows", "planning"}}
+_BY_NAME = {"dicos_proto.conversation": {"flows", "planning"}, "dicos_proto.dicos": {"profile"}}
 """Package -> modules that users import by their name, and that `__all__` need not have."""
-_ADAPTERS = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses")
+_ADAPTERS = ("blocking", "trio", "asyncio", "tls", "serving", "application", "files", "addresses", "dicos")
 """The public packages and modules of `dicos_transports`, in order."""
 _FUZZ = ("faults", "grammar", "tree", "conversation", "finding", "captures")
 """The public packages and modules of `dicos_fuzz`, in order."""

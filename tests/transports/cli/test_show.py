@@ -93,9 +93,10 @@ def test_what_cannot_be_shown(files: tuple[Path, Path], tmp_path: Path) -> None:
     cases: list[tuple[tuple[Any, ...], str]] = [
         ((tmp_path / "missing.dcs",), "cannot be read"), ((tmp_path,), "is a folder"),
         ((tmp_path / "text",), "not a DICOM file"), ((tmp_path / "cut.dcs", "-o", tmp_path / "x.png"), "bytes"),
-        ((bag, "--tdr", bag), "is a CT, no threat detection report"), ((tmp_path / "other.dcm",), "other.dcm"),
+        ((bag, "--tdr", bag), "is a CT, not a threat detection report"), ((tmp_path / "other.dcm",), "other.dcm"),
         ((bag, "--tdr", tmp_path / "text"), "not a DICOM file"),
         ((report, "-o", tmp_path / "x.png"), "no picture of its own"),
+        ((bag, report), "one FILE at a time; give its reports by --tdr"),
         ((bag, "-o", tmp_path / "x.jpg"), "ends in .png"), ((bag, "--axes", "up"), "invalid choice"),
     ]  # fmt: skip
     for words, said in cases:

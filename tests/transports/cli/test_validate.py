@@ -92,7 +92,7 @@ def test_files_that_cannot_be_read(files: tuple[Path, Path], tmp_path: Path) -> 
     dicom_file(tmp_path / "other.dcm")
     for name, said in (
         ("text", "not a DICOM file"), ("cut.dcs", "bytes"), ("missing", "cannot be read"),
-        ("other.dcm", "is not a SOP class of DICOS"),
+        ("other.dcm", "is not a SOP class of DICOS"), (".", "is a folder; name the files in it"),
     ):  # fmt: skip
         result = dicos("validate", tmp_path / name, files[1])
         assert result.status == USAGE

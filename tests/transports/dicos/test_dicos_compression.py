@@ -32,6 +32,13 @@ def bag(volume: Any = VOLUME) -> CT:
     return CT.new(volume, ooi_id="BAG-1", stamp=stamp())
 
 
+def test_who_forgot_the_compression_is_told_so() -> None:
+    with receiving(Kept()) as server, asked(server, propose([uids.DICOS_CT], (JPEG,))) as session:
+        with pytest.raises(ContextNotAccepted, match="accepted with JPEG Lossless") as caught:
+            send(session, bag())
+        assert "compression=Compression.ALLOWED" in caught.value.__notes__[0]
+
+
 @pytest.mark.parametrize(
     ("accepted", "compression", "used"),
     [

@@ -185,6 +185,9 @@ def test_masks_of_the_other_order_are_accepted_where_they_can_be_told_apart() ->
     assert np.argwhere(report.dicos.threats[0].mask(VOLUME.shape)).tolist() == [[3, 4, 2]]
     with pytest.raises(ValueError, match=re.escape("Bitmap of the shape (4, 4, 4)")):
         ct.generate_tdr({"PTOs": [pto(Bitmap=np.ones((4, 4, 4)))]})
+    for wrong in (ct.generate_tdr, TDRLoader().set_data):
+        with pytest.raises(TypeError, match="list in place of a mapping of the keys of TDR_DATA_TEMPLATE"):
+            wrong([mask])  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,22 @@ def answers_nonsense(scan: Any) -> Any:
     return 7
 
 
+def forgets_to_return(scan: Any) -> None:
+    pass
+
+
+def misspells(scan: Any) -> list[Any]:
+    from dicos_transports.screening import Threat
+
+    return [Threat.from_mask(scan.volume >= 0, geometry=scan.geometry, flag="threat")]
+
+
+def marks_nothing(scan: Any) -> list[Any]:
+    from dicos_transports.screening import Threat
+
+    return [Threat.from_mask(scan.volume < 0)]
+
+
 not_callable = 3
 
 

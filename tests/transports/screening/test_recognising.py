@@ -119,6 +119,22 @@ def test_a_failure_is_told_without_its_text(tmp_path: Path) -> None:
     assert not (tmp_path / "r.dcs").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("forgets_to_return", "the recogniser returned None in place of a list of threats"),
+        ("answers_nonsense", "the recogniser returned int in place of a list of threats"),
+        ("misspells", "a threat has an unknown flag; HIGH_THREAT, THREAT"),
+        ("marks_nothing", "RegionError in marks_nothing, recognisers.py line "),
+    ],
+)
+def test_what_is_no_list_of_threats_is_no_clear(name: str, why: str, tmp_path: Path) -> None:
+    answering = child.Answering(name, child.load(f"{HERE}:{name}"))
+    request = {"do": "recognise", "seconds": 5, "scan": str(scan_file(tmp_path, 1)), "report": str(tmp_path / "r.dcs")}
+    assert child.answer(answering, request)["error"].startswith(why)
+    assert not (tmp_path / "r.dcs").exists()
+
+
 def test_an_operator_may_see_what_no_machine_saw(tmp_path: Path) -> None:
     from dicos_proto.dicos import TDR
     from dicos_transports.dicos import read_file

@@ -83,7 +83,7 @@ def test_two_objects_of_one_instance_uid_are_two_scans(tmp_path: Path) -> None:
         ("raises", "ValueError in raises, recognisers.py line"),
         ("dies", "was killed by signal 9"),
         ("exits", "SystemExit"),
-        ("answers_nonsense", "TypeError"),
+        ("answers_nonsense", "returned int in place of a list of threats"),
     ],
 )
 def test_a_recogniser_that_fails_costs_one_report(tmp_path: Path, name: str, reason: str) -> None:

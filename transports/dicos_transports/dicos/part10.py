@@ -76,7 +76,9 @@ def write_file(thing: DicosObject | Dataset, path: Path | str, *, transfer_synta
             for piece in content:
                 file.write(piece)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # the temporary name means nothing to the caller
         with suppress(OSError):
             temporary.unlink()
         raise

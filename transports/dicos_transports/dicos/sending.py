@@ -91,6 +91,11 @@ class Encoded:
         return others if self._compression is Compression.FORBIDDEN else tuple(filter(None, (own, *others)))
 
     @property
+    def may_compress(self) -> bool:
+        """True if a `compression` was given, so that it may be compressed or decompressed."""
+        return self._compression is not None
+
+    @property
     def _own(self) -> str | None:
         """The transfer syntax of compressed pixel data, "" if it is not known, None if it is not compressed."""
         for tag in PIXELS:
@@ -185,7 +190,12 @@ async def _send(
     ways = encoded.transfer_syntaxes
     if not ways:
         raise DataSetError("compressed pixel data whose transfer syntax is not known; file_meta.TransferSyntaxUID is")
-    syntax = flows.find_context(session.association, encoded.sop_class_uid, ways).transfer_syntax
+    try:
+        syntax = flows.find_context(session.association, encoded.sop_class_uid, ways).transfer_syntax
+    except flows.ContextNotAccepted as error:
+        if not encoded.may_compress:
+            error.add_note("it is sent as it is; send(..., compression=Compression.ALLOWED) compresses or decompresses")
+        raise
     parts = encoded.pieces(syntax) if keep else encoded.stream(syntax)
     total = size_of(parts) if isinstance(parts, tuple) else 0
     data = parts if progress is None else _counted(parts, total, progress)

@@ -25,6 +25,7 @@ from typing import Any, ClassVar, Final
 import numpy as np
 from pydicom.dataset import Dataset
 
+from dicos_proto.arguments import check_mapping
 from dicos_proto.dicos import DicosError, DicosObject, view
 from dicos_proto.dicos.regions import Axes, Region, pack
 from dicos_proto.dicos.tdr import TDR
@@ -160,10 +161,11 @@ class TDRLoader(Loader[TDR]):
 
         Raises ValueError for an unknown key and for a value that does not fit, TypeError for one of another type, and
         changes nothing then."""
+        check_mapping(data, "set_data({})", "the keys of TDR_DATA_TEMPLATE")
         first: Mapping[str, Any] = next(iter(data.get("PTOs") or ()), {})
         report = self.objects[0] if self.objects else TDR.new(_stand_in(self.ooi_id, _reference(first)), stamp=stamp())
         made = TDR(_copy(report.dataset))
-        _set(made, data, [_threat_from_dict(one, Axes.ZYX) for one in data.get("PTOs") or ()])
+        _set(made, data, _threats(data, Axes.ZYX))
         self._take(made)
 
     def get_ATR_metadata(self) -> ATRSettings:
@@ -182,12 +184,18 @@ def report_on(scanned: DicosObject, data: Mapping[str, Any]) -> TDRLoader:
 
     Raises as `TDRLoader.set_data`.
     """
+    check_mapping(data, "generate_tdr({})", "the keys of TDR_DATA_TEMPLATE")
     report = TDR.new(scanned, stamp=stamp())
-    _set(report, data, [_threat_from_dict(one, Axes.XYZ) for one in data.get("PTOs") or ()])
+    _set(report, data, _threats(data, Axes.XYZ))
     return TDRLoader.over(report)
 
 
 # -- inside --------------------------------------------------------------------------------------------------------
+
+
+def _threats(data: Mapping[str, Any], axes: Axes) -> list[Threat]:
+    """The threats of a dict."""
+    return [_threat_from_dict(one, axes) for one in data.get("PTOs") or ()]
 
 
 def _set(report: TDR, data: Mapping[str, Any], added: Iterable[Threat]) -> None:

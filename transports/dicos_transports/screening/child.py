@@ -19,15 +19,18 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from time import time
 from typing import Any, Final
 
+import dicos_proto
+from dicos_proto.dicos.tdr_rules import FLAGS
+
 from .folder import is_full
-from .scan import CannotRecognise, Recogniser, Scan
+from .scan import CannotRecognise, Recogniser, Scan, Threat
 
 GROUP: Final = "dicos_proto.recognisers"
 BUILT_IN: Final = {
@@ -35,12 +38,18 @@ BUILT_IN: Final = {
     "nothing": "dicos_transports.screening.detector:nothing",
 }
 """The recognisers that come with the station, which are there without an installation."""
+OURS: Final = (Path(dicos_proto.__file__).resolve().parent, Path(__file__).resolve().parents[1])
+"""The folders of this project's packages."""
 EXTRA: Final = 5.0
 """Seconds beyond a request's time until the kernel ends the process."""
 
 
 class NoRecogniser(Exception):
     """There is no recogniser of this name, or it cannot be imported."""
+
+
+class NoThreats(Exception):
+    """A recogniser returned something else than threats."""
 
 
 def load(name: str) -> Recogniser:
@@ -83,7 +92,7 @@ class Answering:
         assert self._recogniser is not None
         begun = time()
         given = Scan(Path(scan))
-        threats = list(self._recogniser(given) or ())
+        threats = _threats(self._recogniser(given))
         return self._reporting.machine(given, threats, Path(report), self._name, begun, time())
 
     def abort(self, scan: str, report: str, recogniser: str, reason: str, header: dict[str, str]) -> dict[str, Any]:
@@ -110,6 +119,8 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
         return found
     except CannotRecognise as error:
         return {"error": str(error), "reason": "UNKNOWN_DATATYPE"}
+    except NoThreats as error:
+        return {"error": str(error)}
     except MemoryError:
         return {"error": "out of memory"}
     except (Exception, SystemExit) as error:  # any fault of a recogniser
@@ -118,11 +129,32 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+def _threats(found: object) -> list[Threat]:
+    """What a recogniser returned. A forgotten `return` or a misspelt flag must not be a CLEAR. Raises `NoThreats`."""
+    if not isinstance(found, Iterable):
+        kind = "None" if found is None else type(found).__name__
+        raise NoThreats(f"the recogniser returned {kind} in place of a list of threats")
+    threats = list(found)
+    for one in threats:
+        if not isinstance(one, Threat):
+            raise NoThreats(f"the recogniser returned a {type(one).__name__} in place of a threat")
+        if any(said.flag not in FLAGS for said in one.assessments):
+            raise NoThreats(f"a threat has an unknown flag; {', '.join(FLAGS)} are allowed")
+    return threats
+
+
 def described(error: BaseException) -> str:
-    """The type and the place of an exception, without its text."""
+    """The type and the place of an exception, without its text: the last line that is not of this project, if any."""
     frames = traceback.extract_tb(error.__traceback__)
+    theirs = [one for one in frames if not _is_ours(one.filename)]
+    frames = theirs or frames
     where = f" in {frames[-1].name}, {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
+
+
+def _is_ours(file: str) -> bool:
+    path = Path(file).resolve()
+    return any(path.is_relative_to(one) for one in OURS)
 
 
 def main(words: list[str]) -> int:

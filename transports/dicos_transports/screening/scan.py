@@ -130,5 +130,5 @@ def _mapped(path: Path, at: int, size: int) -> memoryview:
         return memoryview(mmap(file.fileno(), 0, access=ACCESS_READ))[at : at + size]
 
 
-Recogniser = Callable[[Scan], Iterable[Threat] | None]
-"""A recogniser: returns the threats in a scan, none if it is clear. It runs in a process of its own."""
+Recogniser = Callable[[Scan], Iterable[Threat]]
+"""A recogniser: returns the threats in a scan, an empty list if it is clear. It runs in a process of its own."""

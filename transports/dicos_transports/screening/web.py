@@ -163,7 +163,9 @@ class Page:
         host = request.headers.get("host", "")
         name = host[1 : host.find("]")] if host.startswith("[") else host.partition(":")[0]
         if name.lower() not in self._hosts:
-            raise _Answer(HTTPStatus.MISDIRECTED_REQUEST, "this station is not called by that host name")
+            raise _Answer(
+                HTTPStatus.MISDIRECTED_REQUEST, "this station is not called by that host name; --http-host allows it"
+            )
 
     def _check_origin(self, request: _Request) -> None:
         origin = request.headers.get("origin")
@@ -233,7 +235,7 @@ class Page:
     async def _upload(self, request: _Request) -> None:
         self._check_origin(request)
         if request.headers.get("content-type", "").partition(";")[0].strip() != DICOM:
-            raise _Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a scan is {DICOM}")
+            raise _Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a scan has the Content-Type {DICOM}")
         most, length = self._station.settings.most, request.headers.get("content-length", "0")
         if most is not None and length.isdigit() and int(length) > most:
             await _drop(request, int(length))

@@ -6,6 +6,7 @@ import argparse
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,18 +44,23 @@ if TYPE_CHECKING:
     from ...screening.delivery import Destination
 
 WINDOW: Final = 32
+NEEDED: Final = ("pydicom", "numpy", "PIL", "hypercorn")
+"""Libraries without which there is no station."""
 LARGEST: Final = 16_000_000_000
 """Bytes of a scan, by default."""
 
 
 def main(words: Sequence[str]) -> int:
-    options = provider_options(_parser(), words)
+    parser = _parser()
+    options = provider_options(parser, words)
+    _check(parser, options)
     out = Output(options)
-    try:
-        from ...screening import FolderInUse, HelperError, Settings, Station
-    except ImportError as error:
-        out.error(f"dicos screen needs more libraries ({error.name}): pip install '.[screen]' in a checkout")
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        out.error(f"dicos screen needs more libraries ({', '.join(missing)}): pip install '.[screen]' in a checkout")
         return USAGE
+    from ...screening import FolderInUse, HelperError, Settings, Station
+
     at, counts = runtime(options), Counts()
     most = options.max_object
     try:
@@ -62,7 +68,10 @@ def main(words: Sequence[str]) -> int:
             folder=options.folder, destinations=_destinations(options, out), recogniser=options.recogniser,
             deadline=options.deadline, workers=options.workers, watched=options.watch, most=most,
         ))  # fmt: skip
-    except (FolderInUse, OSError, sqlite3.Error) as error:
+    except FolderInUse as error:
+        out.error(shown(error))
+        return USAGE
+    except (OSError, sqlite3.Error) as error:
         out.error(f"{shown(options.folder)}: {error}")
         return USAGE
 
@@ -90,6 +99,16 @@ def main(words: Sequence[str]) -> int:
     except ListenFailed as error:
         out.error(str(error))
         return NO_ASSOCIATION
+
+
+def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Refuses options that do not go together."""
+    own = options.folder.resolve()
+    for watched in options.watch:
+        if watched.resolve().is_relative_to(own):  # the station would take its own index and its own scans
+            parser.error(f"--watch {str(watched)!a}: in the folder of -od, which the station keeps for itself")
+    if options.report_tls and not options.report_to:
+        parser.error("--report-tls: there is no --report-to")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from argparse import SUPPRESS
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
@@ -28,6 +29,7 @@ def main(words: Sequence[str]) -> int:
     parser = file_parser("show", "Draw a scan from three sides, with the threats that were found in it. Without -o: "
                          "say in words what is in the files.")  # fmt: skip
     parser.add_argument("file", metavar="FILE", type=Path, help="a CT, DX or AIT, or a TDR for its text")
+    parser.add_argument("more", type=Path, nargs="*", default=[], help=SUPPRESS)
     parser.add_argument("--tdr", metavar="TDR", type=Path, action="append", default=[],
                         help="a threat detection report on it; may be repeated")  # fmt: skip
     parser.add_argument("-o", "--output", metavar="PNG", type=Path, help="the picture to write")
@@ -35,7 +37,9 @@ def main(words: Sequence[str]) -> int:
                         help="order of coordinates and bits in the reports, which nothing in a report tells: xyz; "
                         "zyx, as pyDICOS' TDRLoader writes them; xyz-z-fastest, as its generate_tdr does "
                         "(default: %(default)s)")  # fmt: skip
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)
+    if options.more:
+        parser.error(f"{str(options.more[0])!a}: one FILE at a time; give its reports by --tdr")
     if options.output is not None:
         if options.output.suffix.lower() != ".png":
             parser.error(f"-o {str(options.output)!a}: the name of a picture ends in .png")
@@ -58,7 +62,9 @@ def _show(out: Output, path: Path, reports: Sequence[Path], output: Path | None,
                 _tell(out, one, words.of_report(report, axes), "report")
             return OK
         if scan is None:
-            out.error(f"{path}: a TDR has no picture of its own: dicos show SCAN --tdr {path} -o {output}")
+            out.error(
+                f"{path}: a TDR has no picture of its own; draw its scan: dicos show SCAN --tdr {path} -o {output}"
+            )
             return USAGE
         _draw(out, scan, [report for _, report in read], output, axes)
     except (Part10Error, NoPicture, DicosError) as error:
@@ -86,7 +92,7 @@ def _report(path: Path) -> TDR:
     except DicosError as error:
         raise Part10Error(path, str(error)) from None
     if not isinstance(found, TDR):
-        raise Part10Error(path, f"is a {found.kind}, no threat detection report")
+        raise Part10Error(path, f"is a {found.kind}, not a threat detection report")
     return found
 
 

@@ -75,6 +75,8 @@ def _tell(out: Output, path: Path, findings: Sequence[Finding]) -> None:
 
 def _read(path: Path) -> DicosObject:
     """The object in a file; large pixel data is not read into memory. Raises Part10Error."""
+    if path.is_dir():
+        raise Part10Error(path, "is a folder; name the files in it")
     dataset = open_dataset(path)
     try:
         return view(dataset)
