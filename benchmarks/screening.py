@@ -103,7 +103,7 @@ def _event(station: Child, name: str) -> dict[str, Any]:
 
 
 def _reported(client: httpx2.Client, url: str, count: int) -> float:
-    """Waits until the newest of so many scans is reported and drawn. Returns the seconds that the report took."""
+    """Waits until the newest of `count` scans is reported and drawn. Returns the seconds that the report took."""
     until = time.monotonic() + LIMIT
     while time.monotonic() < until:
         scans = sorted(client.get(url).json()["scans"], key=lambda scan: scan["id"])
