@@ -22,6 +22,9 @@ settings.register_profile("search", parent=settings.get_profile("stable"), deran
 settings.register_profile("brief", parent=settings.get_profile("stable"), max_examples=20)
 settings.load_profile("stable")
 
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell: the programs that tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # would ignore it as well
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:

@@ -15,7 +15,7 @@ pytest.importorskip("PIL", reason="Pillow is not installed")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -127,6 +127,50 @@ def test_threats_are_outlined_where_they_are_in_each_view() -> None:
             assert any((row[round(edge) + off] == RED).all() for off in range(-6, 7)), (x, y)
     assert len(places(image, TEAL)) > 100
     assert len(places(drawn(Scan.of(ct), report(ct)), RED)) == 0
+
+
+def written(monkeypatch: pytest.MonkeyPatch, scan: Scan, *reports: TDR) -> list[str]:
+    """Every text in a picture."""
+    said: list[str] = []
+    real = ImageDraw.ImageDraw.text
+
+    def text(self: Any, at: Any, words: str, *others: Any, **options: Any) -> None:
+        said.append(words)
+        real(self, at, words, *others, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", text)
+    picture(scan, reports)
+    return said
+
+
+def test_threats_have_labels_with_category_and_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+    ct = bag()
+    said = written(monkeypatch, Scan.of(ct), report(ct, water(ct, probability=0.75)))
+    assert said.count("1 EXPLOSIVE 75%") == 4, "in each view, and in the legend"
+    assert "ALARM" in said
+    assert "BAG-1" in said
+
+
+def test_each_view_has_a_scale_in_mm(monkeypatch: pytest.MonkeyPatch) -> None:
+    bars: list[float] = []
+    real = ImageDraw.ImageDraw.line
+
+    def line(self: Any, points: Any, *others: Any, **options: Any) -> None:
+        if options.get("width") == 2 and len(points) == 4 and points[1] == points[3]:
+            bars.append(points[2] - points[0])
+        real(self, points, *others, **options)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "line", line)
+    said = [
+        float(one.removesuffix(" mm"))
+        for one in written(monkeypatch, Scan.of(bag()))
+        if one.endswith(" mm") and one.removesuffix(" mm").isdigit()
+    ]
+    assert len(said) == 3
+    scale = 900 / (80 + 120)
+    assert bars == pytest.approx([length * scale for length in said], rel=0.02)
+    unknown = written(monkeypatch, Scan.of(dx()))
+    assert not any(one.removesuffix(" mm").isdigit() for one in unknown if one.endswith(" mm"))
 
 
 def test_the_decision_has_a_colour() -> None:
