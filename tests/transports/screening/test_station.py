@@ -74,6 +74,24 @@ def test_two_objects_of_one_instance_uid_are_two_scans(tmp_path: Path) -> None:
     assert len(list((tmp_path / "s" / "scans").iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--watch", "s"), "in the folder of -od, which the station keeps for itself"),
+        (("--watch", "s/scans"), "in the folder of -od, which the station keeps for itself"),
+        (("--report-tls",), "--report-tls: there is no --report-to"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    words: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s" / "scans").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    result = dicos("screen", "0", "-od", "s", "--http", "0", *words, stdin=None)
+    assert result.status == 2
+    assert said in result.err
+
+
 # -- recognisers that fail ---------------------------------------------------------------------------------------------
 
 
