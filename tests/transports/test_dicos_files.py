@@ -71,7 +71,7 @@ def test_compressed_pixel_data_stays_as_it_is(tmp_path: Path) -> None:
     write_file(read, tmp_path / "again.dcs")
     assert (tmp_path / "again.dcs").read_bytes() == (tmp_path / "bag.dcs").read_bytes()
     with pytest.raises(DataSetError, match="in fragments"):
-        write_file(read, tmp_path / "odd.dcs", transfer_syntax=uids.EXPLICIT_VR_LE)
+        write_file(dataset, tmp_path / "odd.dcs", transfer_syntax=uids.EXPLICIT_VR_LE)
     assert sorted(os.listdir(tmp_path)) == ["again.dcs", "bag.dcs"]
 
 
@@ -152,3 +152,24 @@ def test_a_header_is_mended_however_it_is_cut(syntax: str, size: int) -> None:
     ):
         pieces = [given[at : at + size] for at in range(0, len(given), size)]
         assert b"".join(map(bytes, mended(pieces, syntax, len(given)))) == expected
+
+
+@pytest.mark.parametrize("syntax", [uids.JPEG_LOSSLESS_SV1, uids.RLE_LOSSLESS])
+def test_pixel_data_is_compressed_and_decompressed_while_it_is_written(syntax: str, tmp_path: Path) -> None:
+    volume = np.random.default_rng(3).integers(0, 4000, (5, 16, 12), np.uint16)
+    ct = CT.new(volume, ooi_id="BAG-1", stamp=stamp())
+    write_file(ct, tmp_path / "small.dcs", transfer_syntax=syntax)
+    small = read_file(tmp_path / "small.dcs")
+    assert inspect(tmp_path / "small.dcs").transfer_syntax == syntax
+    assert isinstance(small, CT)
+    assert np.array_equal(small.volume, volume)
+    write_file(small, tmp_path / "again.dcs")
+    assert inspect(tmp_path / "again.dcs").transfer_syntax == syntax, "as it is"
+    write_file(small, tmp_path / "large.dcs", transfer_syntax=uids.EXPLICIT_VR_LE)
+    large = read_file(tmp_path / "large.dcs")
+    assert isinstance(large, CT)
+    assert large.dataset.PixelData == ct.dataset.PixelData
+    wide = CT.new(volume.astype(np.uint32), ooi_id="BAG-1", stamp=stamp())
+    with pytest.raises(DataSetError):
+        write_file(wide, tmp_path / "wide.dcs", transfer_syntax=syntax)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["again.dcs", "large.dcs", "small.dcs"]

@@ -16,7 +16,7 @@ from dicos_proto.data import DataSetError
 from dicos_proto.data.elements import SOP_CLASS_UID, SOP_INSTANCE_UID
 from dicos_proto.data.transcode import DICOS_PREFIX
 from dicos_proto.dicos import DicosObject, view
-from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces
+from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated
 from dicos_proto.dicos.values import text
 from dicos_proto.limits import Limits
 from dicos_proto.registry import uids
@@ -25,6 +25,7 @@ from ..files.part10 import Part10Error, inspect, read_chunks
 from ..files.temporary import hidden_name
 from ..files.writer import file_header
 from .mending import mended
+from .sending import Encoded
 
 __all__ = ["read_dataset", "read_file", "write_file"]
 
@@ -62,11 +63,12 @@ def write_file(thing: DicosObject | Dataset, path: Path | str, *, transfer_synta
 
     The meta information has the DICOS version (0002,0004), without which pyDICOS refuses a file.
     `transfer_syntax`: None for the one in `file_meta` if pixel data is compressed, explicit VR little endian otherwise.
-    Raises OSError, and `DataSetError` if the object cannot be encoded.
+    For another one, pixel data is compressed or decompressed frame by frame in threads, with the extra `compression`.
+    Raises OSError, and `DataSetError` if the object cannot be encoded; then no file is left.
     """
     dataset = thing.dataset if isinstance(thing, DicosObject) else thing
     syntax = transfer_syntax or _own_syntax(dataset) or uids.EXPLICIT_VR_LE
-    content = pieces(dataset, syntax)
+    content = Encoded(dataset).stream(syntax)
     header = file_header(text(dataset, SOP_CLASS_UID) or "", text(dataset, SOP_INSTANCE_UID) or "", syntax)
     target = Path(path)
     temporary = target.with_name(hidden_name())

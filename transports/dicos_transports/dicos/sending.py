@@ -118,8 +118,8 @@ class Encoded:
         while the pieces are taken, and not kept. Raises `DataSetError`, then or later."""
         if not _has_pixels(self._dataset):
             return pieces(self._dataset, EXPLICIT_VR_LE if transfer_syntax in COMPRESSED else transfer_syntax)
-        own = self._own or EXPLICIT_VR_LE
-        if not can_recode(own, transfer_syntax):
+        own = EXPLICIT_VR_LE if self._own is None else self._own
+        if not can_recode(own, transfer_syntax):  # nor if it is compressed in an unknown way
             return pieces(self._dataset, transfer_syntax)
         return recode(pieces(self._dataset, own), own, transfer_syntax, sop_class_uid=self.sop_class_uid)
 
