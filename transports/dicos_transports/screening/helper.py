@@ -158,4 +158,5 @@ def _how(process: subprocess.Popen[bytes] | None) -> str:
     code = None if process is None else process.returncode
     if code is None:
         return "the process of the recogniser ended"
-    return f"the process of the recogniser was killed by signal {-code}" if code < 0 else f"it exited with {code}"
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with exit status {code}"
+    return f"the process of the recogniser {how}"

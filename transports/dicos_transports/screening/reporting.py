@@ -27,6 +27,7 @@ from ..files.part10 import Part10Error
 from ..files.writer import file_header
 from ..pictures import Scan as Pictured
 from ..pictures import picture
+from ..pictures.words import CATEGORY_NAMES
 from .scan import CannotRecognise, Scan
 
 __all__ = ["abort", "draw", "machine", "operate"]
@@ -139,7 +140,8 @@ def _summary(threat: Threat) -> dict[str, Any]:
         if value is not None
     ]
     words = ", ".join(filter(None, (told.description, *measured)))
-    label = f"{told.category}: {words}" if words else told.category
+    category = CATEGORY_NAMES.get(told.category, told.category)
+    label = f"{category}: {words}" if words else category
     return {"category": told.category, "label": label, "flag": told.flag, "probability": told.probability}
 
 
