@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dicos_proto.conversation.flows import ContextNotAccepted
-from dicos_proto.data import DataSetError
+from dicos_proto.data import DataSetError, encode
 from dicos_proto.dicos import CT, view
 from dicos_proto.dicos.content import pieces
 from dicos_proto.dicos.profile import Compression
@@ -32,17 +32,34 @@ def bag(volume: Any = VOLUME) -> CT:
     return CT.new(volume, ooi_id="BAG-1", stamp=stamp())
 
 
-def test_who_forgot_the_compression_is_told_so() -> None:
-    with receiving(Kept()) as server, asked(server, propose([uids.DICOS_CT], (JPEG,))) as session:
-        with pytest.raises(ContextNotAccepted, match="accepted with JPEG Lossless") as caught:
+def test_what_the_peer_accepts_alone_is_used_without_being_asked_for() -> None:
+    kept = Kept()
+    with receiving(kept) as server, asked(server, propose([uids.DICOS_CT], (JPEG,))) as session:
+        assert send(session, bag()).status == 0
+        with pytest.raises(ContextNotAccepted, match="accepted with JPEG Lossless"):
+            send(session, bag(), compression=FORBIDDEN)
+    assert [one.file_meta.TransferSyntaxUID for one in kept.objects] == [JPEG]
+
+
+def test_without_codecs_nothing_is_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    compressed = Kept()
+    with receiving(compressed) as server, asked(server, propose([uids.DICOS_CT], (JPEG,))) as session:
+        assert send(session, bag()).status == 0
+        monkeypatch.setattr("dicos_proto.dicos.codecs.available", lambda: False)
+        with pytest.raises(ContextNotAccepted):
             send(session, bag())
-        assert "compression=Compression.ALLOWED" in caught.value.__notes__[0]
+        assert send(session, compressed.objects[0]).status == 0, "it is compressed already"
+    with (
+        receiving(Kept()) as server,
+        asked(server, propose([uids.DICOS_CT], (EXPLICIT,))) as session,
+        pytest.raises(ContextNotAccepted),
+    ):
+        send(session, compressed.objects[0])
 
 
 @pytest.mark.parametrize(
     ("accepted", "compression", "used"),
     [
-        ((JPEG, EXPLICIT), None, EXPLICIT),
         ((JPEG, EXPLICIT), PREFERRED, JPEG),
         ((JPEG, EXPLICIT), ALLOWED, EXPLICIT),
         ((JPEG,), ALLOWED, JPEG),
@@ -75,11 +92,11 @@ def test_a_compressed_object_is_decompressed_for_a_peer_that_wants_it() -> None:
     (found,) = compressed.objects
     assert found.file_meta.TransferSyntaxUID == JPEG
     with receiving(kept) as server, asked(server, propose([uids.DICOS_CT], (IMPLICIT,))) as session:
-        with pytest.raises(ContextNotAccepted):
-            send(session, found)
+        assert send(session, found).status == 0
         assert send(session, found, compression=FORBIDDEN).status == 0
         assert Encoded(found, compression=ALLOWED).transfer_syntaxes[0] == JPEG
-    (plain,) = kept.objects
+    plain, again = kept.objects
+    assert encode(plain, IMPLICIT) == encode(again, IMPLICIT)
     made = view(plain)
     assert isinstance(made, CT)
     assert np.array_equal(made.volume, VOLUME)

@@ -250,6 +250,6 @@ def test_an_object_is_encoded_once_for_each_syntax() -> None:
     encoded = Encoded(bag())
     assert encoded.pieces(EXPLICIT) is encoded.pieces(EXPLICIT)
     assert encoded.pieces(IMPLICIT) is not encoded.pieces(EXPLICIT)
-    assert encoded.transfer_syntaxes == (EXPLICIT, EXTENDED, IMPLICIT)
+    assert encoded.transfer_syntaxes == (EXPLICIT, EXTENDED, IMPLICIT, JPEG, uids.RLE_LOSSLESS)
     with pytest.raises(TypeError):
         Encoded("a path")  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from dicos_proto import dimse
 from dicos_proto.arguments import check_kind
 from dicos_proto.conversation import flows
 from dicos_proto.data import DataSetError
-from dicos_proto.dicos import DicosObject
+from dicos_proto.dicos import DicosObject, codecs
 from dicos_proto.dicos.content import PIXELS, Decoder, is_encapsulated, pieces, size_of
 from dicos_proto.dicos.errors import BadValue
 from dicos_proto.dicos.profile import COMPRESSED, UNCOMPRESSED, Compression, transfer_syntaxes
@@ -47,13 +47,13 @@ STEP: Final = 4 << 20
 class Encoded:
     """An object to send, encoded once for each transfer syntax in which it is asked for, by any number of threads.
 
-    It holds views of the pixel data, which must not change; compressed, it holds that. `compression`: by default an
-    object is sent as it is. Raises TypeError for anything but an object or a data set.
+    It holds views of the pixel data, which must not change; compressed, it holds that. `compression`: the place of
+    compressed transfer syntaxes among those that it can be sent in; by default they are the last resort. Raises TypeError for anything but an object or a data set.
     """
 
     __slots__ = ("_compression", "_dataset", "_found", "_lock")
 
-    def __init__(self, thing: DicosObject | Dataset, *, compression: Compression | None = None) -> None:
+    def __init__(self, thing: DicosObject | Dataset, *, compression: Compression = Compression.ALLOWED) -> None:
         self._compression = compression
         check_kind(thing, "Encoded({})", DicosObject, Dataset)
         self._dataset = thing.dataset if isinstance(thing, DicosObject) else thing
@@ -79,21 +79,17 @@ class Encoded:
 
     @property
     def transfer_syntaxes(self) -> tuple[str, ...]:
-        """Those that it can be sent in, best first: the uncompressed ones, and with a `compression` that allows it the
-        compressed one. If its pixel data is compressed, that one, then those that it can be decompressed to, without it
-        if compression is forbidden."""
+        """Those that it can be sent in, best first: the uncompressed ones, and the compressed ones, unless they are
+        forbidden or the extra `compression` is missing. If its pixel data is compressed, that one, then those that it
+        can be decompressed to; without it if compression is forbidden."""
         own = self._own
-        if own is None and self._compression and not _has_pixels(self._dataset):  # then there is nothing to compress
-            return tuple(dict.fromkeys((*UNCOMPRESSED, *COMPRESSED)))
+        if own is None and not _has_pixels(self._dataset):  # then there is nothing to compress
+            return (*UNCOMPRESSED, *COMPRESSED)
         if own is None:
-            return transfer_syntaxes(self.sop_class_uid, self._compression or Compression.FORBIDDEN)
-        others = tuple(one for one in UNCOMPRESSED if can_recode(own, one)) if self._compression else ()
+            compression = self._compression if codecs.available() else Compression.FORBIDDEN
+            return transfer_syntaxes(self.sop_class_uid, compression, rle=True)
+        others = tuple(one for one in UNCOMPRESSED if can_recode(own, one)) if codecs.available() else ()
         return others if self._compression is Compression.FORBIDDEN else tuple(filter(None, (own, *others)))
-
-    @property
-    def may_compress(self) -> bool:
-        """True if a `compression` was given, so that it may be compressed or decompressed."""
-        return self._compression is not None
 
     @property
     def _own(self) -> str | None:
@@ -145,7 +141,7 @@ def send(
     thing: Sendable,
     *,
     priority: int = ...,
-    compression: Compression | None = ...,
+    compression: Compression = ...,
     progress: Progress | None = ...,
 ) -> dimse.DimseResponse: ...
 
@@ -156,7 +152,7 @@ def send(
     thing: Sendable,
     *,
     priority: int = ...,
-    compression: Compression | None = ...,
+    compression: Compression = ...,
     progress: Progress | None = ...,
 ) -> Coroutine[Any, Any, dimse.DimseResponse]: ...
 
@@ -166,14 +162,14 @@ def send(
     thing: Sendable,
     *,
     priority: int = dimse.PRIORITY_MEDIUM,
-    compression: Compression | None = None,
+    compression: Compression = Compression.ALLOWED,
     progress: Progress | None = None,
 ) -> dimse.DimseResponse | Coroutine[Any, Any, dimse.DimseResponse]:
     """Sends an object by C-STORE; returns the response, whatever its status. Await it in trio and asyncio.
 
-    Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. With
-    `compression` it is compressed or decompressed, frame by frame in threads, while it is sent, if the peer accepts
-    the result and nothing that comes first; an `Encoded` is, once, before it is sent. `progress` is called with the
+    Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. Where the peer
+    accepts nothing that comes before it by `compression`, it is compressed or decompressed while it is sent, frame by
+    frame in threads; an `Encoded` is, once, before it is sent. This takes the extra `compression`. `progress` is called with the
     bytes taken so far and their number in all, 0 if that is not known yet. Raises `ContextNotAccepted` and
     `DataSetError` before anything is sent; `DataSetError` also later, for compressed pixel data that is corrupt: then
     the association is aborted; `AssociationError`.
@@ -190,12 +186,7 @@ async def _send(
     ways = encoded.transfer_syntaxes
     if not ways:
         raise DataSetError("compressed pixel data whose transfer syntax is not known; file_meta.TransferSyntaxUID is")
-    try:
-        syntax = flows.find_context(session.association, encoded.sop_class_uid, ways).transfer_syntax
-    except flows.ContextNotAccepted as error:
-        if not encoded.may_compress:
-            error.add_note("it is sent as it is; send(..., compression=Compression.ALLOWED) compresses or decompresses")
-        raise
+    syntax = flows.find_context(session.association, encoded.sop_class_uid, ways).transfer_syntax
     parts = encoded.pieces(syntax) if keep else encoded.stream(syntax)
     total = size_of(parts) if isinstance(parts, tuple) else 0
     data = parts if progress is None else _counted(parts, total, progress)
