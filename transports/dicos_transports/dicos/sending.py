@@ -48,7 +48,8 @@ class Encoded:
     """An object to send, encoded once for each transfer syntax in which it is asked for, by any number of threads.
 
     It holds views of the pixel data, which must not change; compressed, it holds that. `compression`: the place of
-    compressed transfer syntaxes among those that it can be sent in; by default they are the last resort. Raises TypeError for anything but an object or a data set.
+    compressed transfer syntaxes among those that it can be sent in; by default they are the last resort. Raises
+    TypeError for anything but an object or a data set.
     """
 
     __slots__ = ("_compression", "_dataset", "_found", "_lock")
@@ -169,8 +170,8 @@ def send(
 
     Its pixel data goes to the connection from the memory in which it is, and must not change meanwhile. Where the peer
     accepts nothing that comes before it by `compression`, it is compressed or decompressed while it is sent, frame by
-    frame in threads; an `Encoded` is, once, before it is sent. This takes the extra `compression`. `progress` is called with the
-    bytes taken so far and their number in all, 0 if that is not known yet. Raises `ContextNotAccepted` and
+    frame in threads; an `Encoded` is, once, before it is sent. This takes the extra `compression`. `progress` is called
+    with the bytes taken so far and their number in all, 0 if that is not known yet. Raises `ContextNotAccepted` and
     `DataSetError` before anything is sent; `DataSetError` also later, for compressed pixel data that is corrupt: then
     the association is aborted; `AssociationError`.
     """
