@@ -130,7 +130,7 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _threats(found: object) -> list[Threat]:
-    """What a recogniser returned. A forgotten `return` or a misspelt flag must not be a CLEAR. Raises `NoThreats`."""
+    """The threats that a recogniser returned. A forgotten `return` or a misspelt flag must not be a CLEAR. Raises `NoThreats`."""
     if not isinstance(found, Iterable):
         kind = "None" if found is None else type(found).__name__
         raise NoThreats(f"the recogniser returned {kind} in place of a list of threats")

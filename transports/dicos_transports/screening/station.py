@@ -134,6 +134,13 @@ class Station:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def stopped(self) -> list[str]:
+        """The names of threads that have ended although the station has not: nothing of their kind is done."""
+        if self._stopping.is_set():
+            return []
+        ended = [thread.name for thread in self._threads if not thread.is_alive()]
+        return ended + ["watch" for watch in self._watches if not watch.alive]
+
     # -- an operator -------------------------------------------------------------------------------------------------
 
     def decide(self, number: int, decision: str, operator: str) -> int:
@@ -196,14 +203,20 @@ class Station:
                 LOG.warning("%s: another lease has begun the job", kind)
             except (OSError, sqlite3.Error, HelperError) as error:
                 self._put_off(kind, lease, error)
+            except Exception as error:  # a fault of this station: it costs this job, not the thread
+                self._put_off(kind, lease, error, counts=True)
 
-    def _put_off(self, kind: str, lease: Lease | None, error: Exception) -> None:
-        """Has a job tried again later after a fault that is not its own, for example of the disk."""
-        text = "no space left on the disk of the station" if is_full(error) else f"{type(error).__name__}: {error}"
+    def _put_off(self, kind: str, lease: Lease | None, error: Exception, *, counts: bool = False) -> None:
+        """Has a job tried again later after a fault that is not its own, for example of the disk.
+
+        `counts`: True for a fault that nobody knows, whose text may quote the scan.
+        """
+        text = type(error).__name__ if counts else f"{type(error).__name__}: {error}"
+        text = "no space left on the disk of the station" if is_full(error) else text
         LOG.error("%s: %s; it is tried again", kind, text)
         while lease is not None and not self._stopping.is_set():
             try:
-                self.index.put_off(lease, text, DISK_PAUSE, counts=False)
+                self.index.put_off(lease, text, DISK_PAUSE, counts=counts)
                 return
             except LeaseLost:
                 return

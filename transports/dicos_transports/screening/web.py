@@ -6,7 +6,7 @@
     GET  /reports/N              a report, as a DICOM file
     POST /scans                  a scan, as a DICOM file (Content-Type: application/dicom)
     POST /scans/N/decision       an operator's decision, {"decision": "ALARM" or "CLEAR", "operator": NAME}
-    GET  /health                 {"ok": true}
+    GET  /health                 {"ok": true}; 503 if a thread of the station has ended
 
 Knows: HTTP, the index, the gate. Must not know: which server runs it. Invariants: a request for another host name than
 those of the station is refused, so that no page elsewhere can reach it by its own name (DNS rebinding); a request that
@@ -147,7 +147,9 @@ class Page:
             case ("GET", ("reports", _)):
                 await self._report(request)
             case ("GET", ("health",)):
-                await _json(request.send, HTTPStatus.OK, {"ok": True})
+                stopped = self._station.stopped()
+                code = HTTPStatus.SERVICE_UNAVAILABLE if stopped else HTTPStatus.OK
+                await _json(request.send, code, {"ok": False, "stopped": stopped} if stopped else {"ok": True})
             case ("POST", ("scans",)):
                 await self._upload(request)
             case ("POST", ("scans", _, "decision")):
