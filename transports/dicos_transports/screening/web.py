@@ -217,7 +217,7 @@ class Page:
     async def _decide(self, request: _Request) -> None:
         number = request.number
         self._check_origin(request)
-        if not hmac.compare_digest(request.headers.get("x-station-token", ""), self._token):
+        if not hmac.compare_digest(request.headers.get("x-station-token", "").encode(), self._token.encode()):
             raise _Answer(HTTPStatus.FORBIDDEN, "the page is out of date; load it again")
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             raise _Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a decision is application/json")
