@@ -1,5 +1,6 @@
 """A watched folder: no file, whatever its name or content, keeps the station from the files after it."""
 
+import mmap
 import os
 import time
 from collections.abc import Iterator
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dicos_transports.screening import Settings, Station, intake
+from dicos_transports.files import inspect
+from dicos_transports.screening import Settings, Station, header, intake
+from dicos_transports.screening.header import NotAScan, read_header
 from dicos_transports.screening.intake import Watch
 from tests.transports.screening.stations import scan_file, station, until
 
@@ -121,3 +124,32 @@ def test_a_fault_of_the_look_does_not_end_the_thread(
     watch.start()
     until(lambda: len(looks) > 3)
     watch.close()
+
+
+def test_no_file_of_others_is_mapped(
+    quiet: Station, watched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its writer may cut it short, also after it has been moved to `scans`; a mapped one would end the station."""
+
+    def mapped(*words: object, **options: object) -> None:
+        raise AssertionError("a file is mapped into memory")
+
+    monkeypatch.setattr(mmap, "mmap", mapped)
+    scan_file(watched, 1)
+    assert Watch(quiet.intake, watched).look() == 1
+    scan_file(quiet.folder.scans, 2)
+    assert quiet.intake.adopt() == 1
+
+
+def test_a_file_that_is_cut_short_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = scan_file(tmp_path, 1)
+    pread, begin = os.pread, inspect(path).data_offset
+
+    def cuts(fd: int, size: int, at: int) -> bytes:
+        if at == begin and size < path.stat().st_size:
+            os.truncate(path, begin + 1000)
+        return pread(fd, size, at)
+
+    monkeypatch.setattr(header.os, "pread", cuts)
+    with pytest.raises(NotAScan, match=r"cannot be read|cut short"):
+        read_header(path)
