@@ -39,12 +39,15 @@ SCAN_CLASSES: Final = tuple(
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS = 0x00100020, 0x00280008, 0x00280010, 0x00280011, 0x00280100
-_WANTED: Final = frozenset((_SOP_CLASS, _SOP_INSTANCE, _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS))
+_SAMPLES: Final = 0x00280002
+_WANTED: Final = frozenset((_SOP_CLASS, _SOP_INSTANCE, _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS, _SAMPLES))
 _PIXELS: Final = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009, 0x7FE00011, 0x7FE00012, 0x7FE00013))
 """The elements that may hold pixel data, in DICOM and in DICOS (`dicos_proto.dicos.pixels`, which needs numpy)."""
 _PIECE: Final = 1 << 16
 _GROUPS: Final = 0x52000000
 """The functional groups, the pixel data and what lies between them follow here."""
+MOST_BEFORE: Final = 1 << 26
+"""Bytes of a heading that are read into memory."""
 _HEADER: Final = 16
 """Bytes of the longest header of an element."""
 
@@ -64,6 +67,8 @@ class Header:
     file: Part10File
     size: int
     ooi_id: str
+    decompressed: int
+    """Bytes of the pixels once they are decompressed, as the attributes claim; 0 if they are not compressed."""
 
 
 class _Look(Walker):
@@ -135,9 +140,9 @@ def read_header(path: Path) -> Header:
         raise NotAScan(status.CANNOT_UNDERSTAND, str(error)) from error
     except (OSError, ValueError) as error:
         raise NotAScan(status.CANNOT_UNDERSTAND, "cannot be read") from error
-    _check_pixels(look)
+    claimed = _check_pixels(look)
     ooi_id = look.found.get(_OOI_ID, b"").decode("utf-8", "replace").strip(" \0")
-    return Header(file=file, size=file.data_length, ooi_id=ooi_id)
+    return Header(file=file, size=file.data_length, ooi_id=ooi_id, decompressed=claimed if look.encapsulated else 0)
 
 
 def _walk(file: Part10File) -> _Look:
@@ -158,7 +163,8 @@ def _walk(file: Part10File) -> _Look:
     return look
 
 
-def _check_pixels(look: _Look) -> None:
+def _check_pixels(look: _Look) -> int:
+    """Returns the bytes of the pixels, as the attributes claim. Raises `NotAScan`."""
     rows, columns, bits = (look.number(tag) for tag in (_ROWS, _COLUMNS, _BITS))
     for tag, value in ((_ROWS, rows), (_COLUMNS, columns), (_BITS, bits)):
         if not value:
@@ -173,6 +179,8 @@ def _check_pixels(look: _Look) -> None:
         raise NotAScan(
             status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{look.pixels} bytes of pixel data where {needed} are needed"
         )
+    samples = look.number(_SAMPLES) or 1
+    return (rows or 0) * (columns or 0) * max(frames) * -(-(bits or 0) * samples // 8)
 
 
 class _Far(Exception):
@@ -210,6 +218,8 @@ def read_heading(path: Path) -> Dataset:
             for chunk in chunks:
                 before += chunk
                 look.feed(chunk)
+                if len(before) > MOST_BEFORE:
+                    raise Part10Error(path, f"more than {MOST_BEFORE} bytes before its pixels and functional groups")
     except _Far as far:
         order: Literal["little", "big"] = "little" if known.little else "big"
         name = (far.tag >> 16).to_bytes(2, order) + (far.tag & 0xFFFF).to_bytes(2, order)
