@@ -87,3 +87,15 @@ def some(scan: Any) -> Any:
     if bag.endswith("3"):
         raise RuntimeError("the third bag")
     return recognise(scan) if bag.endswith("1") else []
+
+
+def devours(scan: Any) -> list[Any]:
+    """Takes all memory that it gets, up to 4 GB."""
+    taken = [bytearray(64 << 20) for _ in range(64)]
+    return taken[:0]
+
+
+def looks(scan: Any) -> list[Any]:
+    """Reads each voxel."""
+    scan.volume.max()
+    return []

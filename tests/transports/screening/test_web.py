@@ -108,6 +108,8 @@ def test_a_decision_needs_the_token_of_the_page(client: httpx2.Client, station: 
     place, body = f"/scans/{number}/decision", b'{"decision": "CLEAR", "operator": "OP-1"}'
     assert client.post(place, content=body, headers=JSON).status_code == 403
     assert client.post(place, content=body, headers={**JSON, "X-Station-Token": "x"}).status_code == 403
+    odd = client.post(place, content=body, headers=[*JSON.items(), (b"X-Station-Token", b"\xe9")])  # type: ignore[list-item]
+    assert odd.status_code == 403
     good = {**JSON, **token(client)}
     assert client.post(place, content=body, headers={**good, "Origin": "http://evil.example"}).status_code == 403
     assert client.post(place, content=body, headers={**good, "Origin": "null"}).status_code == 403

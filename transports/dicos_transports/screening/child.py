@@ -1,7 +1,10 @@
 """The helper process: answers the requests of `helper`, one line of JSON each, until its station closes the connection.
 
-    python -m dicos_transports.screening.child FD recogniser NAME
-    python -m dicos_transports.screening.child FD clerk
+    python -m dicos_transports.screening.child FD MEMORY PIXELS recogniser NAME
+    python -m dicos_transports.screening.child FD MEMORY PIXELS clerk
+
+MEMORY: most bytes of memory of the process, mapped files not counted. PIXELS: most bytes of the pixels of a compressed
+scan.
 
 The recogniser's output goes to standard error. An alarm of the kernel ends a process that works on one request for
 too long, also when its station is gone and when the interpreter is held by foreign code.
@@ -78,11 +81,12 @@ def _checked(name: str, get: Callable[[], Any]) -> Recogniser:
 
 
 class Answering:
-    """Answers requests. `name` and `recogniser`: None in a clerk."""
+    """Answers requests. `pixels`: most bytes that are decompressed. `name` and `recogniser`: none in a clerk."""
 
-    def __init__(self, name: str = "", recogniser: Recogniser | None = None) -> None:
+    def __init__(self, pixels: int, name: str = "", recogniser: Recogniser | None = None) -> None:
         from . import reporting
 
+        self._pixels = pixels
         self._name = name
         self._recogniser = recogniser
         self._reporting = reporting
@@ -92,6 +96,7 @@ class Answering:
         assert self._recogniser is not None
         begun = time()
         given = Scan(Path(scan))
+        given.check_size(self._pixels)
         threats = _threats(self._recogniser(given))
         return self._reporting.machine(given, threats, Path(report), self._name, begun, time())
 
@@ -107,6 +112,7 @@ class Answering:
 
     def draw(self, scan: str, out: str, report: str | None) -> dict[str, Any]:
         """Draws the picture of a scan."""
+        Scan(Path(scan)).check_size(self._pixels)
         return self._reporting.draw(Path(scan), None if report is None else Path(report), Path(out))
 
 
@@ -122,7 +128,7 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
     except NoThreats as error:
         return {"error": str(error)}
     except MemoryError:
-        return {"error": "out of memory"}
+        return {"error": "out of memory (--max-memory)"}
     except (Exception, SystemExit) as error:  # any fault of a recogniser
         return {"error": described(error), "full": is_full(error)}
     finally:
@@ -130,7 +136,14 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _threats(found: object) -> list[Threat]:
+<<<<<<< HEAD
     """The threats that a recogniser returned. Raises `NoThreats`: a forgotten `return` must not be a CLEAR."""
+=======
+    """The threats that a recogniser returned. A forgotten `return` or a misspelt flag must not be a CLEAR.
+
+    Raises `NoThreats`.
+    """
+>>>>>>> mend-station
     if not isinstance(found, Iterable):
         kind = "None" if found is None else type(found).__name__
         raise NoThreats(f"the recogniser returned {kind} in place of a list of threats")
@@ -145,8 +158,14 @@ def _threats(found: object) -> list[Threat]:
 
 def described(error: BaseException) -> str:
     """The type and the place of an exception, without its text: the last line that is not of this project, if any."""
+<<<<<<< HEAD
     entered = list(traceback.extract_tb(error.__traceback__))
     frames = [one for one in entered if not _is_ours(one.filename)] or entered
+=======
+    frames = list(traceback.extract_tb(error.__traceback__))
+    theirs = [one for one in frames if not _is_ours(one.filename)]
+    frames = theirs or frames
+>>>>>>> mend-station
     where = f" in {frames[-1].name}, {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
 
@@ -161,7 +180,9 @@ def main(words: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the station, which ends this process
     connection = socket.socket(fileno=int(words[0]))
     try:
-        answering = Answering(words[2], load(words[2])) if words[1] == "recogniser" else Answering()
+        _limit_memory(int(words[1]))
+        pixels, kind = int(words[2]), words[3]
+        answering = Answering(pixels, words[4], load(words[4])) if kind == "recogniser" else Answering(pixels)
         ready: dict[str, Any] = {"ready": os.getpid()}
     except NoRecogniser as error:
         ready = {"error": str(error)}
@@ -172,6 +193,18 @@ def main(words: list[str]) -> int:
         for line in lines:
             connection.sendall(json.dumps(answer(answering, json.loads(line))).encode() + b"\n")
     return 0
+
+
+def _limit_memory(most: int) -> None:
+    """Has the system refuse more memory than this: that is a MemoryError here. Files that are mapped do not count."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (most, most))
 
 
 def _end_with_station() -> None:

@@ -26,13 +26,16 @@ from dicos_proto.wire import Buffer
 
 from ..files.temporary import hidden_name, lock_new, remove_stale_parts
 
-__all__ = ["ASIDE", "OUT_OF_SPACE", "Folder", "FolderInUse", "Part", "is_full", "sync_folder"]
+__all__ = ["ASIDE", "OUT_OF_SPACE", "Folder", "FolderInUse", "Part", "is_full", "safe_name", "sync_folder"]
 
 ASIDE: Final = 2 << 30
 """Most bytes of refused objects that are kept. Stops: a peer that fills the disk with objects nobody accepts."""
 OUT_OF_SPACE: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 """The errors of a disk that is full."""
 _ATTEMPTS: Final = 8
+_LONGEST: Final = 160
+"""Bytes of a given name that are kept; a file system takes 255 in all."""
+_SUFFIX: Final = 16
 
 
 class FolderInUse(Exception):
@@ -48,6 +51,13 @@ def is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__
     return False
+
+
+def safe_name(name: str) -> str:
+    """A file name as text that can be encoded, printed and added to. The bytes of a name need not be UTF-8."""
+    text = os.fsencode(name).decode("utf-8", "replace")
+    text = "".join(one if one.isprintable() else "_" for one in text)
+    return text.encode()[:_LONGEST].decode("utf-8", "ignore")
 
 
 def sync_folder(folder: Path) -> None:
@@ -175,7 +185,9 @@ class Folder:
     def take(self, path: Path) -> Path:
         """Moves a file from elsewhere into `scans`, on disk when this returns. The original is left on another file
         system: remove it once the index has the scan. Raises OSError; then the original is where it was."""
-        name = self.new_name("watched", path.suffix if path.suffix[1:].isalnum() else ".dcs")
+        suffix = path.suffix[1:]
+        usual = suffix.isascii() and suffix.isalnum() and len(suffix) <= _SUFFIX
+        name = self.new_name("watched", path.suffix if usual else ".dcs")
         try:
             # The content first: a name in `scans` is always a complete file on disk.
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -202,7 +214,7 @@ class Folder:
         if kept + path.stat().st_size > ASIDE:
             path.unlink()
             return None
-        name = f"{uuid.uuid4().hex[:8]}-{name or path.name}"
+        name = f"{uuid.uuid4().hex[:8]}-{safe_name(name or path.name)}"
         try:
             os.rename(path, self.aside / name)
         except OSError as error:

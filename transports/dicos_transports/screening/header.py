@@ -3,12 +3,13 @@
 The walk reads the elements and skips the pixels, whatever the size: it takes milliseconds for a 300 MB CT.
 
 Knows: the elements that tell the size of a scan. Must not know: pixels, the index. Invariants: memory is that
-of a walk; no value of a data set is in an error.
+of a walk; no value of a data set is in an error; nothing is mapped into memory, because the writer of a watched file
+may cut it short meanwhile, which would end the station by SIGBUS.
 """
 
 from __future__ import annotations
 
-import mmap
+import os
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,12 +39,15 @@ SCAN_CLASSES: Final = tuple(
 
 _SOP_CLASS, _SOP_INSTANCE = 0x00080016, 0x00080018
 _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS = 0x00100020, 0x00280008, 0x00280010, 0x00280011, 0x00280100
-_WANTED: Final = frozenset((_SOP_CLASS, _SOP_INSTANCE, _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS))
+_SAMPLES: Final = 0x00280002
+_WANTED: Final = frozenset((_SOP_CLASS, _SOP_INSTANCE, _OOI_ID, _FRAMES, _ROWS, _COLUMNS, _BITS, _SAMPLES))
 _PIXELS: Final = frozenset((0x7FE00010, 0x7FE00008, 0x7FE00009, 0x7FE00011, 0x7FE00012, 0x7FE00013))
 """The elements that may hold pixel data, in DICOM and in DICOS (`dicos_proto.dicos.pixels`, which needs numpy)."""
-_PIECE: Final = 1 << 24
+_PIECE: Final = 1 << 16
 _GROUPS: Final = 0x52000000
 """The functional groups, the pixel data and what lies between them follow here."""
+MOST_BEFORE: Final = 1 << 26
+"""Bytes of a heading that are read into memory."""
 _HEADER: Final = 16
 """Bytes of the longest header of an element."""
 
@@ -63,6 +67,8 @@ class Header:
     file: Part10File
     size: int
     ooi_id: str
+    decompressed: int
+    """Bytes of the pixels once they are decompressed, as the attributes claim; 0 if they are not compressed."""
 
 
 class _Look(Walker):
@@ -134,26 +140,31 @@ def read_header(path: Path) -> Header:
         raise NotAScan(status.CANNOT_UNDERSTAND, str(error)) from error
     except (OSError, ValueError) as error:
         raise NotAScan(status.CANNOT_UNDERSTAND, "cannot be read") from error
-    _check_pixels(look)
+    claimed = _check_pixels(look)
     ooi_id = look.found.get(_OOI_ID, b"").decode("utf-8", "replace").strip(" \0")
-    return Header(file=file, size=file.data_length, ooi_id=ooi_id)
+    return Header(file=file, size=file.data_length, ooi_id=ooi_id, decompressed=claimed if look.encapsulated else 0)
 
 
 def _walk(file: Part10File) -> _Look:
     look = _Look(file.transfer_syntax, file.data_length)
-    with (
-        file.path.open("rb") as opened,
-        mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-        memoryview(mapped) as view,
-    ):
-        for at in range(file.data_offset, len(view), _PIECE):
-            with view[at : at + _PIECE] as piece:
+    with file.path.open("rb", buffering=0) as opened:
+        at, end = file.data_offset, file.data_offset + file.data_length
+        while at < end:
+            if passed := min(look.wanted, end - at):
+                look.skip(passed)
+            else:
+                piece = os.pread(opened.fileno(), min(_PIECE, end - at), at)
+                if not piece:
+                    raise OSError("the file has become shorter meanwhile")
                 look.feed(piece)
+                passed = len(piece)
+            at += passed
     look.finish()
     return look
 
 
-def _check_pixels(look: _Look) -> None:
+def _check_pixels(look: _Look) -> int:
+    """Returns the bytes of the pixels, as the attributes claim. Raises `NotAScan`."""
     rows, columns, bits = (look.number(tag) for tag in (_ROWS, _COLUMNS, _BITS))
     for tag, value in ((_ROWS, rows), (_COLUMNS, columns), (_BITS, bits)):
         if not value:
@@ -168,6 +179,8 @@ def _check_pixels(look: _Look) -> None:
         raise NotAScan(
             status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, f"{look.pixels} bytes of pixel data where {needed} are needed"
         )
+    samples = look.number(_SAMPLES) or 1
+    return (rows or 0) * (columns or 0) * max(frames) * -(-(bits or 0) * samples // 8)
 
 
 class _Far(Exception):
@@ -205,6 +218,8 @@ def read_heading(path: Path) -> Dataset:
             for chunk in chunks:
                 before += chunk
                 look.feed(chunk)
+                if len(before) > MOST_BEFORE:
+                    raise Part10Error(path, f"more than {MOST_BEFORE} bytes before its pixels and functional groups")
     except _Far as far:
         order: Literal["little", "big"] = "little" if known.little else "big"
         name = (far.tag >> 16).to_bytes(2, order) + (far.tag & 0xFFFF).to_bytes(2, order)

@@ -30,7 +30,7 @@ from dicos_proto.registry.status import SUCCESS
 from dicos_proto.wire import Buffer
 
 from ..files.receiving import IncomingFile, Stored
-from .folder import Folder, Part, is_full
+from .folder import Folder, Part, is_full, safe_name
 from .header import Header, NotAScan, read_header
 from .index import Index, NewScan
 
@@ -47,6 +47,8 @@ STABLE: Final = 1.0
 PATIENCE: Final = 10.0
 """Seconds that a watched file has to be unchanged before it is refused because it is not a complete scan."""
 POLL: Final = 0.25
+AGAIN: Final = 60.0
+"""Seconds before a watched file is tried again that could neither be taken nor put aside."""
 PAUSE: Final = 5.0
 """Seconds before a watched folder is tried again after a fault, such as a full disk."""
 
@@ -123,6 +125,12 @@ class Intake:
             self.folder.remove_scan(path)
         self.note_refusal(via=via, source=source, size=size, status=status, why=why, file=kept)
         return Admitted(status=status, why=why)
+
+    def set_aside(self, path: Path, *, via: str, source: str, status: int, why: str) -> None:
+        """Keeps an object aside that is not the station's own, and records why. Raises OSError; it stays then."""
+        size = path.lstat().st_size
+        kept = self.folder.set_aside(path)
+        self.note_refusal(via=via, source=source, size=size, status=status, why=why, file=kept)
 
     def note_refusal(self, *, via: str, source: str, size: int, status: int, why: str, file: str | None = None) -> None:
         """Records why an object was refused."""
@@ -284,6 +292,8 @@ class Watch:
         self._stopping = threading.Event()
         self._wait = wait or self._stopping.wait
         self._told = ""
+        self._faulty: dict[str, tuple[str, float]] = {}
+        """The files that cannot be taken: which file it was, and when it is tried again."""
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -296,37 +306,73 @@ class Watch:
         if self._thread.ident is not None:
             self._thread.join()
 
+    @property
+    def alive(self) -> bool:
+        """False if the thread has ended, although nobody has ended it."""
+        return self._stopping.is_set() or self._thread.ident is None or self._thread.is_alive()
+
     def _run(self) -> None:
         while not self._wait(POLL):
             try:
                 self.look()
                 self._told = ""
-            except OSError as error:
-                if self._told != (text := f"watched folder: {error.strerror}"):
+            except Exception as error:  # any fault: the next files are taken
+                if self._told != (text := f"watched folder: {_reason(error)}"):
                     LOG.error("%s", text)
                 self._told = text
                 self._wait(PAUSE)
 
     def look(self) -> int:
-        """Takes the files that are complete, and returns their number. Raises OSError."""
+        """Takes the files that are complete, and returns their number. A fault of one file costs no other file
+        anything. Raises OSError, `sqlite3.Error`: no file can be taken now."""
         count = 0
         with os.scandir(self._watched) as entries:
             found = sorted(entry.name for entry in entries if _is_wanted(entry.name))
+        self._faulty = {name: fault for name, fault in self._faulty.items() if name in found}
         for name in found:
             if self._stopping.is_set():
                 break
             path = self._watched / name
-            with suppress(FileNotFoundError):
-                count += self._take(path)
+            try:
+                if name not in self._faulty or self._is_due(path):
+                    count += self._take(path)
+            except FileNotFoundError:
+                continue
+            except sqlite3.Error:
+                raise
+            except Exception as error:
+                if is_full(error):
+                    raise
+                self._blame(path, error)
         return count
+
+    def _is_due(self, path: Path) -> bool:
+        """Returns True if a file that could not be taken is to be tried again: it is another one now, or time has
+        passed."""
+        which, until = self._faulty[path.name]
+        return time() >= until or which != _identity(path, path.lstat())
+
+    def _blame(self, path: Path, error: Exception) -> None:
+        """Puts a file aside that cannot be taken; if that fails too, it is left alone for `AGAIN` seconds."""
+        source, why = safe_name(path.name), _reason(error)
+        if not isinstance(error, OSError):  # a fault of the system may pass; any other one comes again
+            try:
+                self._intake.set_aside(path, via="folder", source=source, status=status.PROCESSING_FAILURE, why=why)
+                return
+            except Exception as further:
+                why = f"{why}; it cannot be put aside: {_reason(further)}"
+        with suppress(OSError):
+            which = _identity(path, path.lstat())
+            if self._faulty.get(path.name, ("",))[0] != which:
+                LOG.error("watched file %s cannot be taken: %s; it is left where it is", source, why)
+            self._faulty[path.name] = which, time() + AGAIN
 
     def _take(self, path: Path) -> bool:
         found = path.lstat()
         age = time() - max(found.st_mtime, found.st_ctime)
         if not stat.S_ISREG(found.st_mode) or age < STABLE:
             return False
-        intake, source = self._intake, path.name if path.name.isprintable() else ascii(path.name)
-        origin = f"{path.absolute()} {found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_size}"
+        intake, source, origin = self._intake, safe_name(path.name), _identity(path, found)
         if intake.index.knows_origin(origin):  # recorded by a process that was killed before it removed the file
             path.unlink()
             return False
@@ -335,16 +381,29 @@ class Watch:
         except NotAScan as error:
             if age < PATIENCE:
                 return False
-            intake.refuse(path, via="folder", source=source, status=error.status, why=str(error))
+            intake.set_aside(path, via="folder", source=source, status=error.status, why=str(error))
             return False
         taken = intake.folder.take(path)
         admitted = intake.admit(taken, via="folder", source=source, received=found.st_mtime, origin=origin)
-        if admitted.status != SUCCESS:  # the disk is full: it waits where it was
+        if admitted.status in (status.OUT_OF_RESOURCES, status.PROCESSING_FAILURE):  # it waits where it was
             if taken.exists() and not path.exists():
                 os.rename(taken, path)
             raise OSError(errno.ENOSPC, admitted.why)
         path.unlink(missing_ok=True)
-        return True
+        return admitted.status == SUCCESS
+
+
+def _identity(path: Path, found: os.stat_result) -> str:
+    """Identifies a watched file, as text that the index takes: a name is bytes, which need not be UTF-8."""
+    name = os.fsencode(path.absolute()).decode("utf-8", "backslashreplace")
+    return f"{name} {found.st_dev} {found.st_ino} {found.st_mtime_ns} {found.st_size}"
+
+
+def _reason(error: Exception) -> str:
+    """The reason of a fault in one line, without the text of exceptions that may quote a data set."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return f"{type(error).__name__}: {error}" if isinstance(error, sqlite3.Error) else type(error).__name__
 
 
 def _is_wanted(name: str) -> bool:

@@ -99,7 +99,7 @@ def _somewhere(scan: Scan) -> Threat:
     """A threat anywhere in a scan: an operator sees what no recogniser has marked."""
     region = None
     with suppress(Part10Error, CannotRecognise, DicosError):
-        z, y, x = scan.volume.shape
+        z, y, x = scan.shape
         region = Region(base=(0.0, 0.0, 0.0), extents=(float(x), float(y), float(z)))
     return Threat(
         assessments=(Assessment(category="ANOMALY", flag="THREAT", description="marked by the operator"),),

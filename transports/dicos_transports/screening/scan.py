@@ -11,6 +11,7 @@ mapped file; compressed pixel data is decompressed once, frame by frame.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cached_property
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -29,7 +30,7 @@ from dicos_proto.dicos.threats import Threat
 
 from ..pictures.frames import FramesOfFile, open_frames
 from ..pictures.scans import Scan as Pictured
-from .header import read_heading
+from .header import NotAScan, read_header, read_heading
 
 __all__ = ["CannotRecognise", "Recogniser", "Scan", "Threat"]
 
@@ -52,6 +53,15 @@ class Scan:
         if found is None:
             raise CannotRecognise("the scan has no pixel data")
         return found
+
+    def check_size(self, most: int) -> None:
+        """Raises `CannotRecognise` if the attributes claim more than `most` bytes of pixels to be decompressed."""
+        with suppress(NotAScan):  # a scan that cannot be read is a fault where it is read
+            claimed = read_header(self.path).decompressed
+            if claimed > most:
+                raise CannotRecognise(
+                    f"its attributes claim {claimed} bytes of decompressed pixels; {most} are allowed (--max-pixels)"
+                )
 
     @cached_property
     def heading(self) -> Dataset:
@@ -91,6 +101,12 @@ class Scan:
         from dicos_proto.dicos.pixels import array_of
 
         return array_of(self.dataset)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The shape of `volume`, (z, y, x), for which no pixel is read."""
+        layout = self._frames.layout
+        return layout.frames, layout.rows, layout.columns
 
     @property
     def image(self) -> NDArray[Any]:

@@ -27,7 +27,7 @@ from .helper import Helper, HelperDied, HelperError, HelperStopped
 from .index import Index, Lease, LeaseLost, NewReport
 from .intake import Intake, Watch
 
-__all__ = ["NotDecided", "Settings", "Station"]
+__all__ = ["MEMORY", "PIXELS", "NotDecided", "Settings", "Station"]
 
 LOG: Final = logging.getLogger("dicos.screening")
 ATTEMPTS: Final = 2
@@ -40,6 +40,10 @@ CLERK_SECONDS: Final = 120.0
 MARGIN: Final = 300.0
 """Seconds that a lease lasts beyond the longest time that its work may take."""
 LONG: Final = 3600.0
+PIXELS: Final = 1_000_000_000
+"""Stops: a small compressed scan that takes all memory."""
+MEMORY: Final = 4_000_000_000
+"""Stops: everything else that takes all memory."""
 DISK_PAUSE: Final = 2.0
 """Seconds before a job is tried again after a fault of the disk."""
 
@@ -59,7 +63,9 @@ class Settings:
 
     `recogniser`: the name of an entry point in the group "dicos_proto.recognisers", or "module:function". `deadline`:
     seconds that it may take for a scan. `workers`: scans that are recognised at the same time, each in a process of its
-    own. `most`: the largest size of a scan in bytes.
+    own. `most`: the largest size of a scan in bytes. `pixels`: most bytes of the pixels of a compressed scan; a larger
+    one is not decompressed, and its report has the abort flag. `memory`: most bytes of memory of each helper process,
+    mapped files not counted.
     """
 
     folder: Path
@@ -69,6 +75,8 @@ class Settings:
     workers: int = 1
     watched: Sequence[Path] = ()
     most: int | None = None
+    pixels: int = PIXELS
+    memory: int = MEMORY
 
 
 class Station:
@@ -80,8 +88,9 @@ class Station:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.folder = Folder(settings.folder)
-        self._clerk = Helper("clerk")
-        self._helpers = [Helper("recogniser", settings.recogniser) for _ in range(settings.workers)]
+        limits = str(settings.memory), str(settings.pixels)
+        self._clerk = Helper(*limits, "clerk")
+        self._helpers = [Helper(*limits, "recogniser", settings.recogniser) for _ in range(settings.workers)]
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
         self._bells: dict[str, threading.Event] = {}
@@ -133,6 +142,13 @@ class Station:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def stopped(self) -> list[str]:
+        """The names of threads that have ended although the station has not: nothing of their kind is done."""
+        if self._stopping.is_set():
+            return []
+        ended = [thread.name for thread in self._threads if not thread.is_alive()]
+        return ended + ["watch" for watch in self._watches if not watch.alive]
 
     # -- an operator -------------------------------------------------------------------------------------------------
 
@@ -196,14 +212,20 @@ class Station:
                 LOG.warning("%s: another lease has begun the job", kind)
             except (OSError, sqlite3.Error, HelperError) as error:
                 self._put_off(kind, lease, error)
+            except Exception as error:  # a fault of this station: it costs this job, not the thread
+                self._put_off(kind, lease, error, counts=True)
 
-    def _put_off(self, kind: str, lease: Lease | None, error: Exception) -> None:
-        """Has a job tried again later after a fault that is not its own, for example of the disk."""
-        text = "no space left on the disk of the station" if is_full(error) else f"{type(error).__name__}: {error}"
+    def _put_off(self, kind: str, lease: Lease | None, error: Exception, *, counts: bool = False) -> None:
+        """Has a job tried again later after a fault that is not its own, for example of the disk.
+
+        `counts`: True for a fault that nobody knows, whose text may quote the scan.
+        """
+        text = type(error).__name__ if counts else f"{type(error).__name__}: {error}"
+        text = "no space left on the disk of the station" if is_full(error) else text
         LOG.error("%s: %s; it is tried again", kind, text)
         while lease is not None and not self._stopping.is_set():
             try:
-                self.index.put_off(lease, text, DISK_PAUSE, counts=False)
+                self.index.put_off(lease, text, DISK_PAUSE, counts=counts)
                 return
             except LeaseLost:
                 return

@@ -6,7 +6,7 @@
     GET  /reports/N              a report, as a DICOM file
     POST /scans                  a scan, as a DICOM file (Content-Type: application/dicom)
     POST /scans/N/decision       an operator's decision, {"decision": "ALARM" or "CLEAR", "operator": NAME}
-    GET  /health                 {"ok": true}
+    GET  /health                 {"ok": true}; 503 if a thread of the station has ended
 
 Knows: HTTP, the index, the gate. Must not know: which server runs it. Invariants: a request for another host name than
 those of the station is refused, so that no page elsewhere can reach it by its own name (DNS rebinding); a request that
@@ -24,7 +24,7 @@ import json
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
@@ -38,6 +38,7 @@ from ..sessions.offloading import offload
 from .folder import is_full
 from .intake import LOG, Admitted, Upload
 from .station import NotDecided, Station
+from .uploads import NoPlace, Pace, Places, TooSlow
 
 __all__ = ["LOOPBACK_NAMES", "Page"]
 
@@ -52,8 +53,8 @@ SMALL: Final = 4096
 """Most bytes of a decision. Stops: a body without end that is collected in memory."""
 GATHERED: Final = 1 << 20
 """Bytes of an upload that are written together."""
-UPLOADS: Final = 16
-"""Most uploads at a time. Stops: clients that take all descriptors."""
+RETRY: Final = 5
+"""Seconds after which a client may try again that found no place."""
 LEFT_OVER: Final = 64 << 20
 """Most bytes of a refused upload that are read and dropped, so that its client sees the answer."""
 CHUNK: Final = 1 << 18
@@ -63,12 +64,14 @@ _SOURCE = Path(__file__).with_name("page.html")
 
 
 class _Answer(Exception):
-    """Ends the handling of a request with a status and one line of text."""
+    """Ends the handling of a request with a status and one line of text. `retry`: seconds until the client may try
+    again; the rest of its request is read after the answer, so that the client sees it."""
 
-    def __init__(self, code: HTTPStatus, why: str, **more: object) -> None:
+    def __init__(self, code: HTTPStatus, why: str, *, retry: int | None = None) -> None:
         super().__init__(why)
         self.code = code
-        self.body = {"error": why, **more}
+        self.body = {"error": why}
+        self.retry = retry
 
 
 class _Gone(Exception):
@@ -93,13 +96,24 @@ class _Request:
             raise _Answer(HTTPStatus.NOT_FOUND, "no such page")
         return int(text)
 
+    @property
+    def length(self) -> int:
+        """The length of the body as the header says it; 0 if it does not."""
+        text = self.headers.get("content-length", "")
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
+
     async def body(self) -> AsyncIterator[bytes]:
-        """The body, piece by piece."""
+        """The body, piece by piece. A client that is too slow is given up."""
+        pace = Pace()
         while True:
-            message = await self.receive()
+            try:
+                message = await pace.keep(self.receive)
+            except TooSlow:
+                raise _Answer(HTTPStatus.REQUEST_TIMEOUT, "the request arrives too slowly") from None
             if message["type"] != "http.request":
                 raise _Gone
             if piece := message.get("body", b""):
+                pace.came(len(piece))
                 yield piece
             if not message.get("more_body", False):
                 return
@@ -112,7 +126,7 @@ class Page:
         self._station = station
         self._hosts = LOOPBACK_NAMES | {name.lower() for name in hosts}
         self._token = secrets.token_urlsafe(24)
-        self._uploads = 0
+        self._places = Places()
         text = _SOURCE.read_text("utf-8")
         self._page = text.replace("{{token}}", self._token).encode()
         self._policy = _policy(text)
@@ -132,7 +146,10 @@ class Page:
             await self._answer(request)
         except _Answer as answer:
             close = scope["method"] == "POST" and scope.get("http_version", "1.1").startswith("1")
-            await _json(send, answer.code, answer.body, close=close)
+            if answer.retry is None:
+                await _json(send, answer.code, answer.body, close=close)
+            else:
+                await _put_off(request, answer, close=close)
         except _Gone:
             return
 
@@ -147,7 +164,9 @@ class Page:
             case ("GET", ("reports", _)):
                 await self._report(request)
             case ("GET", ("health",)):
-                await _json(request.send, HTTPStatus.OK, {"ok": True})
+                stopped = self._station.stopped()
+                code = HTTPStatus.SERVICE_UNAVAILABLE if stopped else HTTPStatus.OK
+                await _json(request.send, code, {"ok": False, "stopped": stopped} if stopped else {"ok": True})
             case ("POST", ("scans",)):
                 await self._upload(request)
             case ("POST", ("scans", _, "decision")):
@@ -215,7 +234,7 @@ class Page:
     async def _decide(self, request: _Request) -> None:
         number = request.number
         self._check_origin(request)
-        if not hmac.compare_digest(request.headers.get("x-station-token", ""), self._token):
+        if not hmac.compare_digest(request.headers.get("x-station-token", "").encode(), self._token.encode()):
             raise _Answer(HTTPStatus.FORBIDDEN, "the page is out of date; load it again")
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             raise _Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "a decision is application/json")
@@ -236,24 +255,22 @@ class Page:
         self._check_origin(request)
         if request.headers.get("content-type", "").partition(";")[0].strip() != DICOM:
             raise _Answer(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a scan has the Content-Type {DICOM}")
-        most, length = self._station.settings.most, request.headers.get("content-length", "0")
-        if most is not None and length.isdigit() and int(length) > most:
-            await _drop(request, int(length))
+        most = self._station.settings.most
+        if most is not None and request.length > most:
+            await _drop(request, request.length)
             raise _Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a scan has at most {most} bytes")
-        if self._uploads >= UPLOADS:
-            raise _Answer(HTTPStatus.SERVICE_UNAVAILABLE, f"{UPLOADS} uploads are running; try again")
-        self._uploads += 1
+        client = str((request.scope.get("client") or ("-",))[0])
         try:
-            admitted = await self._taken(request, most)
-        finally:
-            self._uploads -= 1
+            with self._places.place(client):
+                admitted = await self._taken(request, most, client)
+        except NoPlace as error:
+            raise _Answer(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry=RETRY) from None
         await _json(request.send, _code_of(admitted), {"scan": admitted.scan, "error": admitted.why})
 
-    async def _taken(self, request: _Request, most: int | None) -> Admitted:
-        client = request.scope.get("client") or ("-",)
+    async def _taken(self, request: _Request, most: int | None, client: str) -> Admitted:
         with ExitStack() as stack:
             try:
-                upload = await offload(lambda: Upload(self._station.intake, str(client[0])))
+                upload = await offload(lambda: Upload(self._station.intake, client))
                 stack.callback(upload.__exit__)
                 gathered: list[bytes] = []
                 size = 0
@@ -269,8 +286,7 @@ class Page:
                 return await offload(upload.end)
             except OSError as error:
                 LOG.error("an upload cannot be stored: %s", error.strerror)
-                length = request.headers.get("content-length", "")
-                await _drop(request, int(length) if length.isdigit() else 0)
+                await _drop(request, request.length)
                 full = is_full(error)
                 return Admitted(
                     status=status.OUT_OF_RESOURCES if full else status.PROCESSING_FAILURE,
@@ -343,18 +359,34 @@ _COMMON: Final = [
 
 
 async def _respond(
-    send: Send, code: HTTPStatus, headers: list[tuple[bytes, bytes]], body: bytes, *, head: bool = False
+    send: Send,
+    code: HTTPStatus,
+    headers: list[tuple[bytes, bytes]],
+    body: bytes,
+    *,
+    head: bool = False,
+    more: bool = False,
 ) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": int(code), "headers": [*headers, length, *_COMMON]})
-    await send({"type": "http.response.body", "body": b"" if head else body})
+    await send({"type": "http.response.body", "body": b"" if head else body, "more_body": more})
 
 
-async def _json(send: Send, code: HTTPStatus, body: object, *, close: bool = False) -> None:
+async def _json(send: Send, code: HTTPStatus, body: object, *, close: bool = False, retry: int | None = None) -> None:
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if close:
         headers.append((b"connection", b"close"))
-    await _respond(send, code, headers, json.dumps(body).encode())
+    if retry is not None:
+        headers.append((b"retry-after", str(retry).encode()))
+    await _respond(send, code, headers, json.dumps(body).encode(), more=retry is not None)
+
+
+async def _put_off(request: _Request, answer: _Answer, *, close: bool) -> None:
+    """Answers at once, then reads what is still coming."""
+    await _json(request.send, answer.code, answer.body, close=close, retry=answer.retry)
+    with suppress(_Answer, _Gone):
+        await _drop(request, request.length)
+    await request.send({"type": "http.response.body", "body": b""})
 
 
 async def _file(send: Send, path: Path, kind: bytes, name: str | None = None) -> None:

@@ -67,6 +67,7 @@ def main(words: Sequence[str]) -> int:
         station = Station(Settings(
             folder=options.folder, destinations=_destinations(options, out), recogniser=options.recogniser,
             deadline=options.deadline, workers=options.workers, watched=options.watch, most=most,
+            pixels=options.max_pixels, memory=options.max_memory,
         ))  # fmt: skip
     except FolderInUse as error:
         out.error(shown(error))
@@ -137,6 +138,11 @@ def _parser() -> argparse.ArgumentParser:
         help="also take scans from files that appear in this folder; may be repeated")  # fmt: skip
     add("--max-object", type=count_of_bytes, default=LARGEST, metavar="BYTES",
         help="refuse larger scans (default: %(default)s)")  # fmt: skip
+    add("--max-pixels", type=count_of_bytes, default=1_000_000_000, metavar="BYTES",
+        help="do not decompress scans with more bytes of pixels; their reports have the abort flag "
+        "(default: %(default)s)")  # fmt: skip
+    add("--max-memory", type=count_of_bytes, default=4_000_000_000, metavar="BYTES",
+        help="memory of each process of a recogniser, mapped files not counted (default: %(default)s)")  # fmt: skip
     add("--http", type=host_and_port, default=(LOOPBACK, 8080), metavar="[ADDRESS:]PORT",
         help=f"where the page is served, 0 for any free port (default: {LOOPBACK}:8080)")  # fmt: skip
     add("--http-host", action="append", default=[], metavar="NAME",
