@@ -136,14 +136,7 @@ def answer(answering: Answering, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _threats(found: object) -> list[Threat]:
-<<<<<<< HEAD
     """The threats that a recogniser returned. Raises `NoThreats`: a forgotten `return` must not be a CLEAR."""
-=======
-    """The threats that a recogniser returned. A forgotten `return` or a misspelt flag must not be a CLEAR.
-
-    Raises `NoThreats`.
-    """
->>>>>>> mend-station
     if not isinstance(found, Iterable):
         kind = "None" if found is None else type(found).__name__
         raise NoThreats(f"the recogniser returned {kind} in place of a list of threats")
@@ -158,14 +151,8 @@ def _threats(found: object) -> list[Threat]:
 
 def described(error: BaseException) -> str:
     """The type and the place of an exception, without its text: the last line that is not of this project, if any."""
-<<<<<<< HEAD
     entered = list(traceback.extract_tb(error.__traceback__))
     frames = [one for one in entered if not _is_ours(one.filename)] or entered
-=======
-    frames = list(traceback.extract_tb(error.__traceback__))
-    theirs = [one for one in frames if not _is_ours(one.filename)]
-    frames = theirs or frames
->>>>>>> mend-station
     where = f" in {frames[-1].name}, {Path(frames[-1].filename).name} line {frames[-1].lineno}" if frames else ""
     return f"{type(error).__name__}{where}"
 
