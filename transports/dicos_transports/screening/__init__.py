@@ -14,7 +14,8 @@ each step that is not done; a step that is done twice, because a process was kil
 does no harm. Volumes stay in the file: the recogniser's process maps it into memory.
 
 `folder` has the files, `index` the tables, `intake` the three ways in, `station` the jobs, `helper` and `child` the
-processes, `delivery` the way out, `web` the page, `uploads` its limits. A recogniser is a function of a `Scan` (`scan`).
+processes, `delivery` the way out, `web` the page, `uploads` its limits. A recogniser is a function of a `Scan`
+(`scan`).
 """
 
 from .folder import FolderInUse
