@@ -90,11 +90,12 @@ def run(
     where_to: str,
     *,
     beside: Callable[[], AbstractContextManager[object]] = nullcontext,
+    stopped: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve until SIGINT or SIGTERM. Returns the exit status. `where_to`: text for where received objects go.
 
     `beside`: returns a context that is entered before anything is served, and left at the end. It may raise what the
-    caller expects.
+    caller expects. `stopped`: called when it begins to stop.
     """
     with logged(out, as_json=options.log_json):
         given = server_options(options, out)
@@ -109,7 +110,9 @@ def run(
                       "service with a .socket unit, are not set for this process")  # fmt: skip
             return USAGE
         with beside():
-            return at.run(lambda: _serve(at, options, out, where, policy, given, watched, handler, counts, where_to))
+            return at.run(
+                lambda: _serve(at, options, out, where, policy, given, watched, handler, counts, where_to, stopped)
+            )
 
 
 def server_options(options: argparse.Namespace, out: Output) -> ServeOptions:
@@ -197,6 +200,7 @@ async def _serve(
     handler: Handler,
     counts: Counts,
     where_to: str,
+    stopped: Callable[[], None],
 ) -> int:
     async def handle(session: Session) -> None:
         asked = session.request
@@ -205,9 +209,13 @@ async def _serve(
         tell_refused(session, options, out)
         await handler(session)
 
+    def first() -> None:
+        stopped()
+        out.detail(f"stopping: running operations have {options.grace:g} s to finish")
+
     stopping = Stopping(
         options.grace,
-        first=lambda: out.detail(f"stopping: running operations have {options.grace:g} s to finish"),
+        first=first,
         second=lambda: out.info("stopping at once"),
     )
     out.on_lost = lambda: stopping.stop()

@@ -25,6 +25,11 @@ __all__ = ["Helper", "HelperDied", "HelperError", "HelperHung", "HelperStopped"]
 
 START: Final = 60.0
 """Seconds that a helper has to start: to import a recogniser may take long."""
+KILLED: Final = 2.0
+"""Seconds to wait for a process that was killed."""
+LOOK: Final = 0.5
+"""Seconds between two looks whether the station is stopping. Stops: `close` just before a process is started, which
+nobody kills then."""
 LONGEST: Final = 1 << 20
 """Most bytes of an answer."""
 
@@ -82,8 +87,11 @@ class Helper:
         process = self._process
         if process is not None:
             process.kill()
-        with self._turn:
-            self._end()
+        if self._turn.acquire(timeout=KILLED):
+            try:
+                self._end()
+            finally:
+                self._turn.release()
 
     def _ready(self) -> None:
         if self._stopping:
@@ -104,7 +112,7 @@ class Helper:
         finally:
             theirs.close()
         self._socket = ours
-        self._talk(None, START)
+        self._talk(None, START)  # which ends soon if `close` has not seen this process
 
     def _talk(self, request: dict[str, Any] | None, seconds: float) -> dict[str, Any]:
         """Sends a request, unless it is None, and reads the next answer."""
@@ -133,8 +141,13 @@ class Helper:
         poll = select.poll()
         poll.register(at, select.POLLIN)
         while not found.endswith(b"\n"):
-            if not poll.poll(max(0.0, until - monotonic()) * 1000):
-                raise TimeoutError
+            left = max(0.0, until - monotonic())
+            if not poll.poll(min(left, LOOK) * 1000):
+                if self._stopping:
+                    raise EOFError
+                if left <= LOOK:
+                    raise TimeoutError
+                continue
             piece = at.recv(65536)
             if not piece:
                 raise EOFError
@@ -151,7 +164,8 @@ class Helper:
         if process is not None:
             with suppress(OSError):
                 process.kill()
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):  # a process that waits for a dead disk cannot end
+                process.wait(KILLED)
 
 
 def _how(process: subprocess.Popen[bytes] | None) -> str:

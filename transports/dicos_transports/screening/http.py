@@ -54,7 +54,7 @@ class HttpServer:
         """Ends the server."""
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join(GRACE + 5)
+            self._thread.join(GRACE + 1)
         self._socket.close()
 
     def _run(self) -> None:
@@ -74,5 +74,12 @@ class HttpServer:
         config.graceful_timeout = GRACE
         config.alpn_protocols = ["http/1.1"]
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._loop.set_exception_handler(_tell)
         self._ready.set()
         await serve(self._app, config, shutdown_trigger=self._stop.wait)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Logs a fault, unless it is only a connection that was cut off at the end: asyncio's streams report those."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)

@@ -127,10 +127,13 @@ class Index:
                     (destination,),
                 )
 
-    def close(self) -> None:
-        """Closes the file."""
-        with self._lock:
-            self._base.close()
+    def close(self, seconds: float = -1) -> None:
+        """Closes the file; leaves it open if another thread still writes after `seconds`."""
+        if self._lock.acquire(timeout=seconds):
+            try:
+                self._base.close()
+            finally:
+                self._lock.release()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -77,8 +77,8 @@ class Intake:
         self.syncing = ThreadPoolExecutor(4, "sync")
 
     def close(self) -> None:
-        """Ends the threads that sync."""
-        self.syncing.shutdown()
+        """Ends the threads that sync, without waiting for the disk."""
+        self.syncing.shutdown(wait=False)
 
     def admit(
         self,
@@ -300,11 +300,12 @@ class Watch:
         """Starts the thread."""
         self._thread.start()
 
-    def close(self) -> None:
-        """Ends the thread."""
+    def close(self, seconds: float | None = None) -> bool:
+        """Ends the thread. Returns False if it has not ended within `seconds`; it ends after the file that it takes."""
         self._stopping.set()
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     @property
     def alive(self) -> bool:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Any, Final
 
 from ..files.temporary import hidden_name
@@ -44,6 +44,8 @@ PIXELS: Final = 1_000_000_000
 """Stops: a small compressed scan that takes all memory."""
 MEMORY: Final = 4_000_000_000
 """Stops: everything else that takes all memory."""
+CLOSING: Final = 5.0
+"""Seconds that `close` waits in all."""
 DISK_PAUSE: Final = 2.0
 """Seconds before a job is tried again after a fault of the disk."""
 
@@ -121,20 +123,29 @@ class Station:
             watch.start()
 
     def close(self) -> None:
-        """Stops the threads and the helper processes. Jobs that are running begin again at the next start."""
+        """Stops the threads and the helper processes. Jobs that are running begin again at the next start.
+
+        It waits for `CLOSING` seconds in all: for example, a destination that does not answer is left alone after that.
+        """
         self._stopping.set()
+        until = monotonic() + CLOSING
         for watch in self._watches:
-            watch.close()
+            watch.close(0)
         for bell in self._bells.values():
             bell.set()
-        for helper in (*self._helpers, self._clerk):
-            helper.close()
-        for thread in self._threads:
-            thread.join()
-        for destination in self.settings.destinations:
-            destination.close()
+        ending = [partial(helper.close) for helper in (*self._helpers, self._clerk)]
+        ending += [partial(destination.close) for destination in self.settings.destinations]
+        threads = [threading.Thread(target=one, name="close", daemon=True) for one in ending]
+        for thread in threads:
+            thread.start()
+        for thread in (*threads, *self._threads):
+            thread.join(max(0.0, until - monotonic()))
+        left = sorted({one.name for one in (*threads, *self._threads) if one.is_alive()})
+        left += ["watch" for watch in self._watches if not watch.close(max(0.0, until - monotonic()))]
+        if left:
+            LOG.warning("not waited for any longer: %s; what they did begins again at the next start", ", ".join(left))
         self.intake.close()
-        self.index.close()
+        self.index.close(max(0.1, until - monotonic()))
         self.folder.close()
 
     def __enter__(self) -> Station:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sqlite3
+import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from dicos_proto.registry import uids
@@ -20,7 +23,7 @@ from ...addresses import ListenFailed, NamedAddress, parse_address
 from ...files.receiving import take_all
 from ...sessions.finished import finished
 from ...sessions.session import EchoRequest, Session, StoreRequest
-from .. import NO_ASSOCIATION, USAGE
+from .. import FAILED, NO_ASSOCIATION, USAGE
 from ..options import (
     LOOPBACK,
     application_context,
@@ -46,6 +49,8 @@ if TYPE_CHECKING:
 WINDOW: Final = 32
 NEEDED: Final = ("pydicom", "numpy", "PIL", "hypercorn")
 """Libraries without which there is no station."""
+AFTER_GRACE: Final = 15.0
+"""Seconds that the end of the station may take after `--grace`."""
 LARGEST: Final = 16_000_000_000
 """Bytes of a scan, by default."""
 
@@ -61,7 +66,7 @@ def main(words: Sequence[str]) -> int:
         return USAGE
     from ...screening import FolderInUse, HelperError, Settings, Station
 
-    at, counts = runtime(options), Counts()
+    at, counts, bound = runtime(options), Counts(), _Bound(options.grace, out)
     most = options.max_object
     try:
         station = Station(Settings(
@@ -86,13 +91,13 @@ def main(words: Sequence[str]) -> int:
             stack.callback(station.close)
             station.start()
             _serve_page(options, out, station, stack)
-            _serve_plain(options, out, _policy(options), handler(_at_once, 1), stack)
+            _serve_plain(options, out, _policy(options), handler(_at_once, 1), stack, bound)
             yield
 
     try:
         return run(
             at, options, out, _policy(options), handler(at.offload, at.batch), counts,
-            f"keeping scans in {shown(options.folder)}", beside=beside,
+            f"keeping scans in {shown(options.folder)}", beside=beside, stopped=bound.start,
         )  # fmt: skip
     except HelperError as error:
         out.error(str(error))
@@ -100,6 +105,42 @@ def main(words: Sequence[str]) -> int:
     except ListenFailed as error:
         out.error(str(error))
         return NO_ASSOCIATION
+    finally:
+        bound.end()
+
+
+class _Bound:
+    """Ends the process when stopping takes longer than `grace` and `AFTER_GRACE` seconds. Nothing is lost by
+    that: each acknowledged scan is on disk, and the next start goes on with it."""
+
+    def __init__(self, grace: float, out: Output) -> None:
+        self._grace = grace
+        self._out = out
+        self._begun: float | None = None
+        self._ended = threading.Event()
+
+    def start(self) -> None:
+        """Stopping begins now."""
+        self._begun = monotonic()
+        threading.Thread(target=self._wait, name="bound", daemon=True).start()
+
+    @property
+    def left(self) -> float:
+        """The seconds of grace that are left."""
+        return self._grace if self._begun is None else max(0.0, self._begun + self._grace - monotonic())
+
+    def end(self) -> None:
+        """Nothing is left to wait for, unless the interpreter still waits for a thread at its end."""
+        own = threading.current_thread(), threading.main_thread()
+        if all(one.daemon or one in own for one in threading.enumerate()):
+            self._ended.set()
+
+    def _wait(self) -> None:
+        if not self._ended.wait(self._grace + AFTER_GRACE):
+            try:
+                self._out.failure("WARNING: stopping took too long; what was not done begins again at the next start")
+            finally:
+                os._exit(FAILED)
 
 
 def _check(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
@@ -207,6 +248,7 @@ def _serve_plain(
     policy: AcceptPolicy,
     handle: Callable[[Session], Coroutine[Any, Any, None]],
     stack: ExitStack,
+    bound: _Bound,
 ) -> None:
     """Listens without TLS beside the listener with TLS."""
     if options.plain is None:
@@ -219,7 +261,7 @@ def _serve_plain(
     given = server_options(options, out)
     given["tls"] = None
     server = serve(options.plain, handler, policy=policy, **given)
-    stack.callback(server.close, options.grace)
+    stack.callback(lambda: server.close(bound.left))
     out.info(f"also listening on {server.address} without TLS")
     out.event("plain", address=options.plain[0], port=server.port)
 
