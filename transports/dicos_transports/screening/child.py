@@ -83,7 +83,7 @@ def _checked(name: str, get: Callable[[], Any]) -> Recogniser:
 class Answering:
     """Answers requests. `pixels`: most bytes that are decompressed. `name` and `recogniser`: none in a clerk."""
 
-    def __init__(self, pixels: int, name: str = "", recogniser: Recogniser | None = None) -> None:
+    def __init__(self, name: str = "", recogniser: Recogniser | None = None, *, pixels: int = 1 << 50) -> None:
         from . import reporting
 
         self._pixels = pixels
@@ -169,7 +169,7 @@ def main(words: list[str]) -> int:
     try:
         _limit_memory(int(words[1]))
         pixels, kind = int(words[2]), words[3]
-        answering = Answering(pixels, words[4], load(words[4])) if kind == "recogniser" else Answering(pixels)
+        answering = Answering(pixels=pixels) if kind == "clerk" else Answering(words[4], load(words[4]), pixels=pixels)
         ready: dict[str, Any] = {"ready": os.getpid()}
     except NoRecogniser as error:
         ready = {"error": str(error)}
