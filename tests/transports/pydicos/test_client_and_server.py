@@ -278,6 +278,7 @@ def test_echo_without_a_session_makes_one() -> None:
         client = client_of(server)
         assert client.Echo()
         assert not client.IsConnectedToServer()
+        wait_until(server.IsIdle)
         with session(server) as other:
             assert other.Echo()
             assert other.IsConnectedToServer()
