@@ -51,6 +51,9 @@ TIMED = (
     "fuzz/campaign/test_watching.py",
     "fuzz/cli",
     "fuzz/score/test_command.py",
+    "transports/screening/test_killed.py",
+    "transports/screening/test_page.py",
+    "transports/screening/test_station.py",
 )
 """Tests that judge a process by when it answers: if the machine stands still for a second, they are wrong."""
 
@@ -85,8 +88,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks the tests of the fuzzer, before `-m` chooses. Those that fuzz a real process, or talk to
-    pyDICOS, get two more tries."""
+    """Marks the tests of the fuzzer, before `-m` chooses. Those that fuzz a real process, kill one, drive
+    a browser or talk to pyDICOS get two more tries."""
     if item.path.is_relative_to(TESTS / "fuzz"):
         item.add_marker(pytest.mark.fuzz)
     if any(item.path.is_relative_to(TESTS / each) for each in TIMED) or item.path.name.startswith("test_pydicos"):
