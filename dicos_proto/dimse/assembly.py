@@ -246,9 +246,10 @@ class Messages:
             kept = self._command = (context, bytearray())
         length = len(kept[1]) + len(data)
         if length > self._limits.command_set:
-            raise self._joined_fault(data) or _over(
-                "command set too long", "command_set", self._limits.command_set, length
-            )
+            joined = self._joined_fault(data)
+            if joined is not None:
+                raise Malformed(joined.detail, joined.clause)
+            raise _over("command set too long", "command_set", self._limits.command_set, length)
         kept[1].extend(data)
         if not last:
             return None

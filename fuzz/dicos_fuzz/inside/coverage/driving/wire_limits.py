@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from struct import pack
 from typing import Final
 
 from dicos_proto.association import Association
 from dicos_proto.conversation.exchange import Exchange
 from dicos_proto.conversation.invoking import ask
 from dicos_proto.conversation.reading import DataSetTooLong, WholeLimit, read_data
+from dicos_proto.data.elements import DataSetError
 from dicos_proto.dimse.codec import encode_command
 from dicos_proto.dimse.events import MessageData, MessageStart
 from dicos_proto.dimse.types import CEchoRequest, CEchoResponse, CStoreRequest
@@ -253,6 +255,20 @@ def _outgoing_pdu(distance: int) -> str | None:
     return "outgoing_pdu" if len(pdus) > 1 else None
 
 
+def _pixels(distance: int) -> str | None:
+    """Pixel data that is received into memory."""
+    from dicos_proto.dicos.content import Decoder
+
+    length = 300 + 2 * distance
+    decoder = Decoder(uids.IMPLICIT_VR_LE, Limits(pixels=300))
+    try:
+        decoder.feed(pack("<HHL", 0x7FE0, 0x0010, length) + bytes(length))
+        decoder.finish()
+    except DataSetError as fault:
+        return "pixels" if "pixels" in str(fault) else str(fault)
+    return None
+
+
 PROBES: Final = (
     Probe("associate_pdu", _associate_pdu),
     Probe("contexts", _contexts),
@@ -268,6 +284,7 @@ PROBES: Final = (
     Probe("outstanding", _outstanding),
     Probe("window", _window),
     Probe("collected", lambda distance: _whole("collected", distance)),
+    Probe("pixels", _pixels),
     Probe("attributes", lambda distance: _whole("attributes", distance)),
     Probe("parked", _parked),
     Probe("received_ahead", _received_ahead, holds_at=False),
