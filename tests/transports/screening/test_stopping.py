@@ -119,6 +119,7 @@ def test_a_thread_that_does_not_end_is_left_alone(tmp_path: Path, monkeypatch: p
     assert time.monotonic() - begun < 5
     ever.set()
     holding.join()
+    found.index.close()
 
 
 def test_the_process_is_ended_if_nothing_else_helps(tmp_path: Path) -> None:
