@@ -66,6 +66,7 @@ def _serving(data: bytes, watch: Watch, adapter: str) -> None:
         _until_idle(server)
         _HELD[adapter] = running(), descriptors(), server.tasks()
     empty(server.files)  # a run that failed may have left some
+    server.errors.clear()  # other servers of this process log to the same place
     answer, reset = _talk(server, stream, first, how)
     _until_idle(server)
     if not reset:
