@@ -24,6 +24,7 @@ TREES = {
     "dicos_proto": "dicos_proto",
     "dicos_transports": "transports/dicos_transports",
     "dicos_fuzz": "fuzz/dicos_fuzz",
+    "dicos_conformance": "conformance/dicos_conformance",
 }
 FORMER = "_moved"
 """The folder of former module names, which is not part of the structure."""

@@ -76,3 +76,8 @@ class Pdus:
     def waiting(self) -> bool:
         """True if `next` would return a PDU."""
         return bool(self._arrived)
+
+    @property
+    def partial(self) -> int:
+        """Bytes of a PDU that is not complete yet."""
+        return len(self._buffer)
