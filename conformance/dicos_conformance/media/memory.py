@@ -29,7 +29,6 @@ class _Line:
         self.end: End | None = None
         self.ours = False  # this side has ended it
 
-    @property
     def over(self) -> bool:
         """True if either side has ended it."""
         return self.ours or self.end is not None
@@ -76,11 +75,11 @@ class Memory:
     def send(self, connection: int, data: bytes, *, piece: int = 0, beneath: bool = False) -> int:
         """Gives bytes to the peer."""
         line = self._lines.get(connection)
-        if line is None or line.over:
+        if line is None or line.over():
             return 0
         step = piece or len(data) or 1
         for at in range(0, len(data), step):
-            if line.over:
+            if line.over():
                 return at
             line.wire.receive_data(data[at : at + step])
             self._settle()
